@@ -166,6 +166,16 @@ impl RoomText {
         }
     }
 
+    /// The invite, if it is one, or a link to one.
+    #[must_use]
+    pub fn invite(&self) -> Option<Invite> {
+        match self {
+            Self::Invite(invite) => Some(*invite),
+            Self::Link(link) => Some(link.invite),
+            Self::Code(_) | Self::Nearby(_) => None,
+        }
+    }
+
     /// The server of a link or an address.
     #[must_use]
     pub fn server(&self) -> Option<ServerUrl> {

@@ -69,9 +69,9 @@ mod simulated_link;
 pub use machine::{CallTimeouts, EndCode, EndReason};
 pub use peer::Refused;
 pub use session::{
-    BitrateSample, Call, CallEvent, CallEventKind, CallOptions, CallStats, DEFAULT_MAX_BITRATE_BPS,
-    MIN_BITRATE_BPS, OnRemoteFrame, Profile, Quality, Registration, Route, SharedLine,
-    SignalingLine, VideoReceived, VideoSent,
+    BitrateSample, Call, CallCode, CallEvent, CallEventKind, CallOptions, CallStats,
+    DEFAULT_MAX_BITRATE_BPS, MIN_BITRATE_BPS, OnRemoteFrame, Profile, Quality, Registration, Route,
+    SharedGuesses, SharedLine, SignalingLine, VerificationState, VideoReceived, VideoSent,
 };
 
 #[cfg(feature = "link")]

@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 use hosts::{
     Running, SERVERS, SERVERS_IP, Side, TIMEOUT, coturn, routed_network, signaling, wait_until,
 };
-use tandem_call::LinkRuntime;
+use tandem_call::{CallCode, LinkRuntime};
 use tandem_signaling::ServerUrl;
 use tandem_signaling::server::SignalingServer;
 use tandem_tests::{Coturn, Network, Part, Vpn, require};
+use tandem_trust::{Badge, Code, Party, Word};
 
 /// How many threads of this process decode video.
 fn decode_threads() -> usize {
@@ -39,6 +40,11 @@ struct Rig {
 
 impl Rig {
     fn start() -> Self {
+        Self::start_with([None, None])
+    }
+
+    /// The same, with the code of an invite.
+    fn start_with(codes: [Option<CallCode>; 2]) -> Self {
         let network = Network::start(3).unwrap();
         for (number, address) in ["10.9.0.1/24", "10.9.0.2/24", "10.9.0.3/24"]
             .into_iter()
@@ -63,9 +69,12 @@ impl Rig {
         let url = url.recv_timeout(TIMEOUT).expect("the server starts");
 
         let room = support::room();
-        let sides = [0, 1].map(|number| {
-            let options = support::options(url.clone(), &room);
-            Side::start(Some(network.host(number).entrance()), options)
+        let mut number = 0;
+        let sides = codes.map(|code| {
+            let mut options = support::options(url.clone(), &room);
+            options.code = code;
+            number += 1;
+            Side::start(Some(network.host(number - 1).entrance()), options)
         });
         for side in &sides {
             side.wait_until_it_runs();
@@ -133,6 +142,28 @@ fn a_call_outlives_another_address() {
     gaps.sort();
     assert!(gaps[1] <= Duration::from_secs(1), "the median: {gaps:?}");
     assert!(gaps[3] <= Duration::from_secs(2), "all: {gaps:?}");
+}
+
+#[test]
+fn a_verified_call_stays_verified_at_another_address() {
+    require!(Part::Network);
+    let words = ["garden", "lantern"].map(|word| word.parse::<Word>().unwrap());
+    let codes =
+        [Party::Inviter, Party::Guest].map(|party| Some(CallCode::new(Code::new(7, words), party)));
+    let rig = Rig::start_with(codes);
+    for number in [0, 1] {
+        let host = rig.network.host(number);
+        let since = Instant::now();
+        host.remove_address(&format!("10.9.0.{}/24", number + 1))
+            .unwrap();
+        host.add_address(&format!("10.9.0.{}/24", number + 10))
+            .unwrap();
+        let gap = rig.gap(since);
+        eprintln!("media came back after {gap:?}");
+        for side in &rig.sides {
+            assert_eq!(side.badges(), [Badge::VerifiedByCode], "{}", side.events());
+        }
+    }
 }
 
 #[test]

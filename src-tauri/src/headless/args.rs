@@ -15,6 +15,7 @@ use tandem_media::codec::VideoCodec;
 use tandem_media::video::{VideoFormat, VideoInput, VideoSpec};
 use tandem_signaling::ServerUrl;
 use tandem_signaling::client::{BearerToken, BearerTokenError, ClientConfig, TrustedRoots};
+use tandem_trust::Party;
 
 use crate::values::{self, RoomText};
 use crate::video_quality::VideoQuality;
@@ -66,6 +67,9 @@ pub struct CallArgs {
     /// searching]
     #[arg(long, help_heading = HEADLESS_ONLY, value_name = "CODE", value_parser = values::room_text)]
     pub room: Option<RoomText>,
+    /// Wait in --room as the person who made this invite, instead of joining it as the guest
+    #[arg(long, help_heading = HEADLESS_ONLY, requires = "room", conflicts_with = "pair")]
+    pub invite: bool,
     /// The name that the other person sees
     #[arg(long, value_name = "NAME", value_parser = values::name)]
     pub name: Option<String>,
@@ -174,6 +178,10 @@ impl CallArgs {
             );
         }
 
+        if self.invite && self.room.as_ref().and_then(RoomText::invite).is_none() {
+            return Err("--invite needs an invite: --room 7-garden-lantern, or a link".into());
+        }
+
         if self.pair && self.video == VideoSpec::None && self.audio == AudioSource::None {
             return Err(
                 "--pair with --video none and --audio none sends nothing. Leave one of them out"
@@ -264,6 +272,15 @@ impl CallArgs {
         };
 
         video.into_iter().chain(audio)
+    }
+
+    /// Which end of the invite in `--room` this side is.
+    pub fn party(&self) -> Party {
+        if self.invite {
+            Party::Inviter
+        } else {
+            Party::Guest
+        }
     }
 
     /// The server of a link or an address in `--room`.

@@ -7,7 +7,7 @@ use tandem_call::{CallEvent, CallEventKind, CallStats, EndCode, EndReason};
 use tandem_media::DeviceError;
 use tandem_media::error::{MediaEvent, MediaPart};
 
-use super::report::{ErrorReport, Timings};
+use super::report::{ErrorReport, Timings, VerificationReport};
 use crate::error_code::{AppErrorCode, ErrorCode};
 
 /// The exit codes of a headless call. They are a contract with scripts.
@@ -99,6 +99,8 @@ pub struct Timeline {
     pub connected_at: Option<Instant>,
     /// Why it ended; `None` while it has not.
     pub ended: Option<EndReason>,
+    /// What is known about who the partner is.
+    pub verification: VerificationReport,
     /// What the user should know although the call continued.
     pub warnings: Vec<String>,
     device_failures: Vec<(MediaPart, DeviceError)>,
@@ -114,6 +116,7 @@ impl Timeline {
             timings: Timings::default(),
             connected_at: None,
             ended: None,
+            verification: VerificationReport::default(),
             warnings: Vec::new(),
             device_failures: Vec::new(),
         }
@@ -145,6 +148,7 @@ impl Timeline {
                 self.device_failures.push((part, error));
             }
             CallEventKind::Media(MediaEvent::Recovered { part }) => self.on_recovered(part),
+            CallEventKind::Verification(state) => self.verification = state.into(),
             CallEventKind::Ended { reason } => self.ended = Some(reason),
             CallEventKind::Searching
             | CallEventKind::Ringing(_)

@@ -2,10 +2,12 @@
 //!
 //! All keys are always present. A figure that does not apply or could not be measured is `null`,
 //! never 0. Times are in milliseconds, rounded to a tenth. These fields go beyond the contract:
-//! `warnings`, `refused`, `video.received.pauses`, `video.received.pausedMs` and
+//! `warnings`, `refused`, `verification`, `video.received.pauses`, `video.received.pausedMs` and
 //! `video.received.pictures`.
 
 use serde::{Serialize, Serializer};
+use tandem_call::VerificationState;
+use tandem_trust::Badge;
 
 use crate::error_code::ErrorCode;
 
@@ -34,11 +36,36 @@ pub struct Report {
     pub bitrate: Vec<BitrateSample>,
     /// What this peer has to send and the partner does not want: `audio`, `video`.
     pub refused: Vec<&'static str>,
+    /// What is known about who the partner is.
+    pub verification: VerificationReport,
     /// CPU time and memory of the process.
     pub process: ProcessReport,
     /// What the user should know although the call continued, such as a recording that did not fit
     /// on the disk.
     pub warnings: Vec<String>,
+}
+
+/// What is known about who the partner is. `null` before the call is connected.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct VerificationReport {
+    /// `notVerified`, `verifiedByCode`, `verifiedByUser` or `noLongerVerified`.
+    pub badge: Option<&'static str>,
+    /// Four words that both sides can compare, if the partner has them.
+    pub words: Option<[&'static str; 4]>,
+}
+
+impl From<VerificationState> for VerificationReport {
+    fn from(state: VerificationState) -> Self {
+        Self {
+            badge: Some(match state.badge {
+                Badge::NotVerified => "notVerified",
+                Badge::VerifiedByCode => "verifiedByCode",
+                Badge::VerifiedByUser => "verifiedByUser",
+                Badge::NoLongerVerified => "noLongerVerified",
+            }),
+            words: state.words.map(|words| words.words()),
+        }
+    }
 }
 
 /// The reports of both ends of a call inside one process.
@@ -337,9 +364,12 @@ mod tests {
       "process": { "cpuSeconds": 0.0, "peakRssBytes": 0 } }"#;
 
     /// The fields beyond the contract.
-    const EXTRAS: [&str; 8] = [
+    const EXTRAS: [&str; 11] = [
         "warnings",
         "refused",
+        "verification",
+        "verification.badge",
+        "verification.words",
         "video.received.pauses",
         "video.received.pausedMs",
         "video.received.pictures",

@@ -182,6 +182,7 @@ fn conclude(
     report.initiator = timeline.initiator;
     report.session_id.clone_from(&timeline.session_id);
     report.timings_ms = timeline.timings.clone();
+    report.verification = timeline.verification.clone();
     report.warnings = timeline.all_warnings(report.error.as_ref());
     report.process = process::usage();
     let measured = frames.measured();

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use tandem_call::{CallOptions, LinkRuntime, Profile};
+use tandem_call::{CallCode, CallOptions, LinkRuntime, Profile};
 use tandem_media::audio::{AudioConfig, AudioSink, AudioSource};
 use tandem_media::video::VideoSpec;
 use tandem_signaling::client::ClientConfig;
+use tandem_trust::Party;
 
 use super::args::CallArgs;
 use super::outcome::Intent;
 use super::run::PeerSetup;
+use crate::invite;
 use crate::values::RoomText;
 
 /// How long to search for a partner unless `--wait` says otherwise.
@@ -26,7 +28,15 @@ pub(super) fn alone(args: &CallArgs, server: ClientConfig) -> PeerSetup {
         speaker,
     );
     peer.options.room = args.room.as_ref().map(RoomText::room);
-    peer.options.room_must_exist = args.room.as_ref().is_some_and(RoomText::must_exist);
+    // Who has made an invite waits for its guest, whether or not the room is claimed.
+    peer.options.room_must_exist =
+        !args.invite && args.room.as_ref().is_some_and(RoomText::must_exist);
+    peer.options.code = args
+        .room
+        .as_ref()
+        .and_then(RoomText::invite)
+        .filter(|_| invite::CHECKS_WORDS)
+        .map(|invite| CallCode::new(invite.code(), args.party()));
     peer.intent.needs_speaker = matches!(&args.speaker, Some(sink) if *sink != AudioSink::None);
     save_files(&mut peer, args);
 
@@ -63,8 +73,10 @@ pub(super) fn pair(args: &CallArgs, server: ClientConfig, room: &str) -> [PeerSe
     expect(&mut second, first.intent);
     save_files(&mut first, args);
 
-    for peer in [&mut first, &mut second] {
+    let invite = args.room.as_ref().and_then(RoomText::invite);
+    for (peer, party) in [(&mut first, Party::Inviter), (&mut second, Party::Guest)] {
         peer.options.room = Some(room.to_owned());
+        peer.options.code = invite.map(|invite| CallCode::new(invite.code(), party));
     }
 
     [first, second]

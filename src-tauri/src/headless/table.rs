@@ -104,6 +104,17 @@ fn call_rows(rows: &mut Rows, report: &Report) {
     );
 
     rows.row(
+        "verified",
+        match report.verification.badge {
+            None => UNKNOWN,
+            Some("verifiedByCode") => "by the code",
+            Some(_) => "no",
+        },
+    );
+    let words = report.verification.words.map(|words| words.join(" "));
+    rows.row("safety words", words.unwrap_or_else(|| UNKNOWN.into()));
+
+    rows.row(
         "role",
         report.initiator.map_or(
             UNKNOWN,

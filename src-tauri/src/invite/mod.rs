@@ -11,9 +11,16 @@ mod nearby;
 use std::fmt;
 use std::str::FromStr;
 
+use tandem_trust::Code;
+
 pub use link::{InviteLink, InviteLinkError, MAX_LINK_CHARS, has_scheme};
 pub use nearby::{NEARBY_PORT, NEARBY_ROOM, NearbyAddress, NotNearbyAddress};
 pub use tandem_trust::{UnknownWord, WORDS, Word};
+
+/// Whether calls by invite verify the partner by the words. All who answer or make an invite must do
+/// so at once, because a call by code ends if the partner takes no part: this becomes true when the
+/// guest page does. `--pair` does it already, because both of its ends are this program.
+pub const CHECKS_WORDS: bool = false;
 
 /// The longest text that is looked at: the longest invite has 29 characters, and people add spaces.
 const MAX_TEXT_CHARS: usize = 100;
@@ -80,6 +87,12 @@ impl Invite {
     pub fn new(number: RoomNumber, random: u32) -> Self {
         let words = [Word::from_bits(random >> 11), Word::from_bits(random)];
         Self { number, words }
+    }
+
+    /// The number and the words, as the two sides prove them to each other.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        Code::new(self.number.0, self.words)
     }
 
     /// The two words as a link has them: `garden-lantern`.

@@ -303,6 +303,18 @@ impl Handshake {
         pake: Option<&str>,
         remote: Option<Fingerprint>,
     ) -> Step {
+        // A partner without safety words: the call is as it would be without this crate.
+        let is_without = self.stage == Stage::Done && self.outcome == Some(Outcome::Unavailable);
+        if is_without {
+            return Step::default();
+        }
+
+        let pake = pake.and_then(present);
+        let is_first = self.remote.is_none() && !self.is_mandatory;
+        if is_first && pake.is_none() && remote.is_none() {
+            return self.decide(Outcome::Unavailable);
+        }
+
         let remote = match self.certificate(remote) {
             Ok(remote) => remote,
             Err(mismatch) => return self.refuse(mismatch, kind),
@@ -312,7 +324,7 @@ impl Handshake {
             Stage::Done => Step::default(),
             Stage::AwaitsConfirmation => self.repeat_answer(kind),
             stage if stage != kind => self.refuse(Mismatch::OutOfOrder, kind),
-            _ => match pake.and_then(present).map(read) {
+            _ => match pake.map(read) {
                 None if self.is_mandatory => self.refuse(Mismatch::Missing, kind),
                 None => self.decide(Outcome::Unavailable),
                 // Another version's method: as if the partner had none.

@@ -280,6 +280,11 @@ export const ERRORS = {
     what: "The other app did something that could have harmed this computer, so Tandem ended the call.",
   },
 
+  CODE_MISMATCH: {
+    what: "The code didn't match, so this may not be the person you want to talk to.",
+    todo: "Check the code with them, then try again.",
+  },
+
   // The settings file
   SETTINGS_BROKEN: {
     what: "Some of your settings couldn't be read, so Tandem reset those and kept the old file.",

@@ -197,6 +197,16 @@ describe("a handshake", () => {
     }
   });
 
+  it("leaves a partner without words alone", () => {
+    const bob = side({ kind: "words" }, "answerer");
+    const step = bob.handle({ kind: "offer", pake: undefined, remote: null });
+    expect(step).toEqual({ send: null, outcome: { kind: "unavailable" } });
+    for (const remote of [ALICE, BOB, null]) {
+      const later = bob.handle({ kind: "offer", pake: undefined, remote });
+      expect(later).toEqual({ send: null, outcome: null });
+    }
+  });
+
   it("takes another version's method for none, and not by code", () => {
     const pake = { method: "words 2", commit: "x" };
     const words = side({ kind: "words" }, "answerer");

@@ -103,6 +103,13 @@ export class Handshake {
   }
 
   #description(kind: "offer" | "answer", pake: unknown, remote: Fingerprint | null): Step {
+    // A partner without safety words: the call is as it would be without this.
+    if (this.#stage === "done" && this.#outcome?.kind === "unavailable") return NOTHING;
+    const hasMove = pake !== undefined && pake !== null;
+    if (!this.#isMandatory && this.#remote === null && !hasMove && remote === null) {
+      return this.#decide({ kind: "unavailable" });
+    }
+
     const certificate = remote === null ? null : normalized(remote);
     const fault = this.#certificateFault(certificate);
     if (fault || certificate === null) return this.#refuse(fault ?? "noFingerprint", kind);
@@ -112,7 +119,7 @@ export class Handshake {
       return this.#refuse("outOfOrder", kind);
     }
 
-    if (pake === undefined || pake === null) {
+    if (!hasMove) {
       return this.#isMandatory
         ? this.#refuse("missing", kind)
         : this.#decide({ kind: "unavailable" });

@@ -9,6 +9,9 @@ use super::{
     PeerId, Phase, SessionId,
 };
 
+/// How long the partner's last message may be on its way when its connection is closed already.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
+
 /// The state machine of one call. See the [module](super) for how to drive it.
 #[derive(Debug)]
 pub(crate) struct CallMachine {
@@ -25,6 +28,8 @@ pub(crate) struct CallMachine {
     /// How many peer connections were created: the next one's id.
     peers_created: u32,
     effects: VecDeque<Effect>,
+    /// The call begins only when the partner is verified.
+    must_verify: bool,
 }
 
 #[derive(Debug)]
@@ -53,9 +58,10 @@ enum Search {
 }
 
 impl CallMachine {
-    /// An idle call.
+    /// An idle call. With `must_verify`, it begins only when the partner is verified
+    /// ([`Input::PartnerVerified`]).
     #[must_use]
-    pub(crate) fn new(timeouts: CallTimeouts) -> Self {
+    pub(crate) fn new(timeouts: CallTimeouts, must_verify: bool) -> Self {
         Self {
             timeouts,
             state: CallState::Idle,
@@ -65,6 +71,7 @@ impl CallMachine {
             search_again_at: None,
             peers_created: 0,
             effects: VecDeque::new(),
+            must_verify,
         }
     }
 
@@ -107,6 +114,11 @@ impl CallMachine {
             .into_iter()
             .flatten()
             .min(),
+            CallState::Connecting(session) | CallState::InCall(session)
+                if session.closed_at.is_some() =>
+            {
+                session.closed_at.map(|at| at + CLOSE_GRACE)
+            }
             CallState::Connecting(session) => Some(session.since + timeouts.connect),
             CallState::InCall(session) if session.reconnecting_until.is_some() => {
                 let ends = session.silence_ends(timeouts);
@@ -146,6 +158,13 @@ impl CallMachine {
                     self.end(EndCode::RelayUnreachable);
                 } else if self.search_again_at.is_some_and(|at| now >= at) {
                     self.search();
+                }
+            }
+            CallState::Connecting(session) | CallState::InCall(session)
+                if session.closed_at.is_some() =>
+            {
+                if session.closed_at.is_some_and(|at| now >= at + CLOSE_GRACE) {
+                    self.closed();
                 }
             }
             CallState::Connecting(session) => {
@@ -266,6 +285,12 @@ impl CallMachine {
             } => self.with_session(&session_id, |session, effects| {
                 session.candidate(candidate, effects);
             }),
+            Input::Move { session_id, pake } => {
+                self.with_session(&session_id, |session, effects| {
+                    let peer = session.peer;
+                    effects.push_back(Effect::CheckMove { peer, pake });
+                });
+            }
             Input::PartnerLeft {
                 session_id,
                 departure,
@@ -309,9 +334,20 @@ impl CallMachine {
                     effects,
                 );
             }),
+            Input::LocalMove(peer, pake) => self.with_peer(peer, |session, effects| {
+                session.send_move(pake, effects);
+            }),
+            Input::PartnerVerified(peer) => {
+                self.with_peer(peer, |session, _| session.is_verified = true);
+                self.begin(now, peer);
+            }
+            Input::CodeMismatch(peer) if self.peer() == Some(peer) => {
+                self.end(EndCode::CodeMismatch);
+            }
+            Input::CodeMismatch(_) => {}
             Input::PeerConnected(peer) => self.peer_connected(now, peer),
             Input::PeerFailed(peer) => self.peer_failed(now, peer),
-            Input::PeerClosed(peer) => self.peer_closed(peer),
+            Input::PeerClosed(peer) => self.peer_closed(now, peer),
             Input::PeerFaulted(peer, fault) if self.peer() == Some(peer) => self.end(match fault {
                 PeerFault::BadDescription => EndCode::BadDescription,
                 PeerFault::NoCommonCodec => EndCode::NoCommonCodec,
@@ -502,7 +538,8 @@ impl CallMachine {
             });
         }
 
-        self.state = CallState::Connecting(Session::new(partner, peer, now));
+        let is_verified = !self.must_verify;
+        self.state = CallState::Connecting(Session::new(partner, peer, now, is_verified));
     }
 
     fn partner_left(&mut self, session_id: &SessionId, departure: Departure) {
@@ -535,18 +572,28 @@ impl CallMachine {
     }
 
     fn peer_connected(&mut self, now: Instant, peer: PeerId) {
+        match &mut self.state {
+            CallState::Connecting(session) if session.peer == peer => {
+                session.is_connected = true;
+                self.begin(now, peer);
+            }
+            _ => self.heard(peer, now),
+        }
+    }
+
+    /// Begins the call if the connection is up and the partner is verified.
+    fn begin(&mut self, now: Instant, peer: PeerId) {
         match std::mem::replace(&mut self.state, CallState::Idle) {
-            CallState::Connecting(mut session) if session.peer == peer => {
+            CallState::Connecting(mut session)
+                if session.peer == peer && session.is_connected && session.is_verified =>
+            {
                 session.last_heard = now;
                 session.reconnecting_until = None;
                 session.partner_is_heard();
                 self.state = CallState::InCall(session);
                 self.effects.push_back(Effect::Notify(Notice::Connected));
             }
-            other => {
-                self.state = other;
-                self.heard(peer, now);
-            }
+            other => self.state = other,
         }
     }
 
@@ -561,13 +608,28 @@ impl CallMachine {
         }
     }
 
-    /// The partner has closed the connection.
-    fn peer_closed(&mut self, peer: PeerId) {
+    /// The partner has closed the connection. If it had to be verified, it may have found a mismatch,
+    /// and says so through the signaling server, which may be slower.
+    fn peer_closed(&mut self, now: Instant, peer: PeerId) {
+        if self.must_verify
+            && let CallState::Connecting(session) | CallState::InCall(session) = &mut self.state
+            && session.peer == peer
+            && session.signaling == SignalingLink::Up
+        {
+            session.closed_at.get_or_insert(now);
+            return;
+        }
+
+        if self.peer() == Some(peer) {
+            self.closed();
+        }
+    }
+
+    /// Ends a call whose connection the partner has closed.
+    fn closed(&mut self) {
         match &self.state {
-            CallState::InCall(session) if session.peer == peer => self.end(EndCode::PartnerLeft),
-            CallState::Connecting(session) if session.peer == peer => {
-                self.end(EndCode::ConnectionFailed);
-            }
+            CallState::InCall(_) => self.end(EndCode::PartnerLeft),
+            CallState::Connecting(_) => self.end(EndCode::ConnectionFailed),
             _ => {}
         }
     }

@@ -26,6 +26,10 @@ pub(crate) struct DescriptionJson(Text);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct CandidateJson(Text);
 
+/// A move of the handshake that verifies the partner, as JSON: `pake` in the protocol.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct MoveJson(Text);
+
 macro_rules! text_conversions {
     ($($name:ident),*) => {$(
         impl $name {
@@ -54,7 +58,14 @@ macro_rules! text_conversions {
     )*};
 }
 
-text_conversions!(SessionId, SocketId, KnockId, DescriptionJson, CandidateJson);
+text_conversions!(
+    SessionId,
+    SocketId,
+    KnockId,
+    DescriptionJson,
+    CandidateJson,
+    MoveJson
+);
 
 /// Identifies one peer connection of this call, so that a late event of a closed one is not taken
 /// for an event of the current one.

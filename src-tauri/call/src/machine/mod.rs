@@ -18,7 +18,9 @@ mod session;
 mod tests;
 
 pub(crate) use call::CallMachine;
-pub(crate) use ids::{CandidateJson, DescriptionJson, KnockId, PeerId, SessionId, SocketId, Text};
+pub(crate) use ids::{
+    CandidateJson, DescriptionJson, KnockId, MoveJson, PeerId, SessionId, SocketId, Text,
+};
 pub use reason::{EndCode, EndReason};
 
 use std::time::{Duration, Instant};
@@ -49,6 +51,9 @@ pub struct CallTimeouts {
     pub partner: Option<Duration>,
     /// From the match to the connection.
     pub connect: Duration,
+    /// From the match to the end of the handshake that verifies the partner. By the code of an invite
+    /// the call ends then; otherwise there are no safety words, unless they come later.
+    pub verification: Duration,
     /// In a call: for any packet from the partner, RTP or RTCP, while the signaling server is out of
     /// reach or no longer knows the session. A muted partner still sends RTCP every second.
     pub silence: Duration,
@@ -69,6 +74,8 @@ impl Default for CallTimeouts {
             signaling_return: Duration::from_secs(30),
             partner: None,
             connect: Duration::from_secs(20),
+            // The moves are three messages through the server; the connection may take longer.
+            verification: Duration::from_secs(15),
             silence: Duration::from_secs(30),
             silence_in_session: Duration::from_secs(120),
             silence_notice: Duration::from_secs(2),
@@ -173,6 +180,14 @@ pub(crate) enum Input {
         /// Its session description.
         answer: DescriptionJson,
     },
+    /// One of the partner's moves in the handshake that verifies it, which came in a candidate of its
+    /// own. Unlike a candidate it is never held or dropped.
+    Move {
+        /// The session it belongs to.
+        session_id: SessionId,
+        /// The move.
+        pake: MoveJson,
+    },
     /// One of the partner's candidates.
     Candidate {
         /// The session it belongs to.
@@ -203,6 +218,12 @@ pub(crate) enum Input {
     LocalAnswer(PeerId, DescriptionJson),
     /// The peer connection gathered a candidate to send.
     LocalCandidate(PeerId, CandidateJson),
+    /// A move for the partner, in a candidate of its own.
+    LocalMove(PeerId, MoveJson),
+    /// The partner is verified, on the connection that is up.
+    PartnerVerified(PeerId),
+    /// The partner is not who it should be.
+    CodeMismatch(PeerId),
     /// The peer connection is up: ICE and DTLS are done.
     PeerConnected(PeerId),
     /// The peer connection gave up.
@@ -255,6 +276,13 @@ pub(crate) enum Outgoing {
         /// Its session description.
         answer: DescriptionJson,
     },
+    /// `ice_candidate` with a move of the handshake and nothing else.
+    Move {
+        /// The partner's address at the signaling server.
+        to: SocketId,
+        /// The move.
+        pake: MoveJson,
+    },
     /// `ice_candidate`.
     Candidate {
         /// The partner's address at the signaling server.
@@ -300,6 +328,13 @@ pub(crate) enum Effect {
         peer: PeerId,
         /// The candidate, or the end of candidates.
         candidate: CandidateJson,
+    },
+    /// Check a move of the partner.
+    CheckMove {
+        /// The peer connection.
+        peer: PeerId,
+        /// The move.
+        pake: MoveJson,
     },
     /// Close the peer connection.
     ClosePeer(PeerId),

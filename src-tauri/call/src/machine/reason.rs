@@ -40,11 +40,14 @@ pub enum EndCode {
     PartnerVanished,
     /// The partner's app did what no honest one does, and what would harm this machine or others.
     PartnerMisbehaved,
+    /// The partner does not know the code of the invite, the two sides show different safety words, or
+    /// someone changed what passed between them. Nothing of the partner was shown by code.
+    CodeMismatch,
 }
 
 impl EndCode {
     /// Every code, in the order of declaration.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::HungUp,
         Self::Cancelled,
         Self::NoPartner,
@@ -61,6 +64,7 @@ impl EndCode {
         Self::PartnerLeft,
         Self::PartnerVanished,
         Self::PartnerMisbehaved,
+        Self::CodeMismatch,
     ];
 
     /// The code as reports and logs spell it: `PARTNER_LEFT`. The same as its serialized form.
@@ -83,6 +87,7 @@ impl EndCode {
             Self::PartnerLeft => "PARTNER_LEFT",
             Self::PartnerVanished => "PARTNER_VANISHED",
             Self::PartnerMisbehaved => "PARTNER_MISBEHAVED",
+            Self::CodeMismatch => "CODE_MISMATCH",
         }
     }
 
@@ -130,6 +135,10 @@ impl EndCode {
             Self::PartnerMisbehaved => {
                 "The other person's app did something that could have harmed this computer, so the call \
                  was ended."
+            }
+            Self::CodeMismatch => {
+                "The code didn't match, so this may not be the person you want to talk to. Check the \
+                 code with them, then try again."
             }
         }
     }

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::{
-    CallTimeouts, CandidateJson, DescriptionJson, Effect, Match, Notice, Outgoing, PeerId, SocketId,
+    CallTimeouts, CandidateJson, DescriptionJson, Effect, Match, MoveJson, Notice, Outgoing,
+    PeerId, SocketId,
 };
 
 /// Candidates kept until there is a description to apply them to. A browser sends about ten.
@@ -29,6 +30,12 @@ pub(super) struct Session {
     pub(super) peer: PeerId,
     /// When the partner was found.
     pub(super) since: Instant,
+    /// The peer connection is up.
+    pub(super) is_connected: bool,
+    /// The partner is verified, or need not be.
+    pub(super) is_verified: bool,
+    /// When the partner closed the peer connection, if its last message may still come.
+    pub(super) closed_at: Option<Instant>,
     /// Whether the signaling server knows this session: messages reach the partner only then.
     pub(super) signaling: SignalingLink,
     /// When the partner's last packet arrived.
@@ -48,6 +55,8 @@ pub(super) struct Session {
     /// This side's last description and its candidates, until it is certain that they arrived: what
     /// was written into a connection that broke is lost.
     uncertain: Vec<Outgoing>,
+    /// This side's last move. The partner needs it once, and it changes nothing if it comes twice.
+    last_move: Option<Outgoing>,
     /// How many offers of the partner are handled at once, and when the last one came.
     offers_left: f64,
     offered_at: Instant,
@@ -73,13 +82,16 @@ pub(super) enum SignalingLink {
 }
 
 impl Session {
-    pub(super) fn new(partner: Match, peer: PeerId, now: Instant) -> Self {
+    pub(super) fn new(partner: Match, peer: PeerId, now: Instant, is_verified: bool) -> Self {
         let offering = partner.initiator;
 
         Self {
             partner,
             peer,
             since: now,
+            is_connected: false,
+            is_verified,
+            closed_at: None,
             signaling: SignalingLink::Up,
             last_heard: now,
             partner_online: true,
@@ -89,6 +101,7 @@ impl Session {
             restart_wanted: false,
             restarted_at: None,
             uncertain: Vec::new(),
+            last_move: None,
             offers_left: MAX_OFFERS,
             offered_at: now,
             ignoring: false,
@@ -109,7 +122,7 @@ impl Session {
     pub(super) fn signaling_resumed(&mut self, now: Instant, effects: &mut VecDeque<Effect>) {
         self.signaling = SignalingLink::Up;
         // The partner ignores what it has already.
-        let again = self.uncertain.iter().cloned();
+        let again = self.uncertain.iter().chain(&self.last_move).cloned();
         effects.extend(again.chain(self.unsent.drain(..)).map(Effect::Send));
         // This side was offline, and media has not come back with the signaling server: a NAT on the
         // way may have forgotten the route.
@@ -348,6 +361,16 @@ impl Session {
                 if self.uncertain.last() == Some(&message) || self.unsent.len() >= MAX_UNSENT => {}
             SignalingLink::Away => self.unsent.push_back(message),
             SignalingLink::Gone => {}
+        }
+    }
+
+    /// Sends a move to the partner now, or once the signaling server is back.
+    pub(super) fn send_move(&mut self, pake: MoveJson, effects: &mut VecDeque<Effect>) {
+        let to = self.to();
+        let message = Outgoing::Move { to, pake };
+        self.last_move = Some(message.clone());
+        if self.signaling == SignalingLink::Up {
+            effects.push_back(Effect::Send(message));
         }
     }
 

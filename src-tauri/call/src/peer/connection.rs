@@ -13,6 +13,7 @@ use rtc::ice::mdns::MulticastDnsMode;
 use rtc::interceptor::Slot;
 use rtc::peer_connection::configuration::RTCOfferOptions;
 use tandem_media::codec::VideoCodec;
+use tandem_trust::{Certificates, Fingerprint};
 use tokio::sync::mpsc::UnboundedSender;
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, RTCIceCandidateType, RTCIceServer,
@@ -21,6 +22,7 @@ use webrtc::peer_connection::{
 use webrtc::runtime::Runtime;
 
 use super::candidates::Candidates;
+use super::certificate;
 use super::checks::{Gate, RouteWatch};
 use super::error::{PeerError, could_not};
 use super::formats::{self, MediaKind};
@@ -98,6 +100,8 @@ impl Default for PeerConfig {
 pub struct Peer {
     connection: Arc<dyn PeerConnection>,
     config: PeerConfig,
+    /// Of this side's certificate.
+    fingerprint: Fingerprint,
     handshake_done: HandshakeDone,
     link: Arc<LinkState>,
     heard: Arc<LastHeard>,
@@ -202,8 +206,13 @@ impl Peer {
             sockets,
         ));
 
+        let (certificate, fingerprint) = certificate::generate()?;
         let connection = PeerConnectionBuilder::new()
-            .with_configuration(setup::configuration(&config.ice_servers, config.relay_only))
+            .with_configuration(setup::first_configuration(
+                &config.ice_servers,
+                config.relay_only,
+                certificate,
+            ))
             .with_media_engine(engine)
             .with_interceptor_registry(registry)
             .with_setting_engine(setup::settings(config.relay_only, has_turn, mdns))
@@ -220,6 +229,7 @@ impl Peer {
             candidates: Candidates::new(Arc::clone(&connection), runtime),
             connection,
             config,
+            fingerprint,
             handshake_done,
             link,
             heard,
@@ -492,6 +502,17 @@ impl Peer {
     #[must_use]
     pub fn connection(&self) -> &Arc<dyn PeerConnection> {
         &self.connection
+    }
+
+    /// This side's certificate, which all its descriptions name.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// The certificates that DTLS uses. `None` before its handshake is done.
+    pub async fn certificates(&self) -> Option<Certificates> {
+        certificate::used(&*self.connection, self.fingerprint).await
     }
 
     /// What both sides agreed on. Empty until they have.

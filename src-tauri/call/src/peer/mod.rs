@@ -6,6 +6,7 @@
 //! settings.
 
 mod candidates;
+mod certificate;
 mod checks;
 mod connection;
 mod description;

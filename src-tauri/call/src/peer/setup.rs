@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rtc::ice::mdns::MulticastDnsMode;
+use rtc::peer_connection::certificate::RTCCertificate;
 use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
 use rtc::peer_connection::transport::RTCDtlsRole;
 use webrtc::peer_connection::{
@@ -82,8 +83,23 @@ pub(super) fn addresses(configured: &[SocketAddr], link_local: &LinkLocal) -> Ve
     all
 }
 
+/// The [`configuration`] of a new connection, with its certificate, which cannot be changed later.
+pub(super) fn first_configuration(
+    servers: &[RTCIceServer],
+    relay_only: bool,
+    certificate: RTCCertificate,
+) -> RTCConfiguration {
+    builder(servers, relay_only)
+        .with_certificates(vec![certificate])
+        .build()
+}
+
 /// The servers, and whether only relay candidates may be used.
 pub(super) fn configuration(servers: &[RTCIceServer], relay_only: bool) -> RTCConfiguration {
+    builder(servers, relay_only).build()
+}
+
+fn builder(servers: &[RTCIceServer], relay_only: bool) -> RTCConfigurationBuilder {
     let policy = if relay_only {
         RTCIceTransportPolicy::Relay
     } else {
@@ -93,5 +109,4 @@ pub(super) fn configuration(servers: &[RTCIceServer], relay_only: bool) -> RTCCo
     RTCConfigurationBuilder::new()
         .with_ice_servers(servers.to_vec())
         .with_ice_transport_policy(policy)
-        .build()
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use tandem_media::MediaEvent;
 
-use super::Profile;
+use super::{Profile, VerificationState};
 use crate::machine::EndReason;
 use crate::peer::Refused;
 
@@ -37,7 +37,10 @@ pub enum CallEventKind {
     },
     /// Both sides have described what they support; ICE is checking routes.
     Checking,
-    /// ICE and DTLS are done; media flows.
+    /// ICE and DTLS are done, and the partner is verified if [`CallOptions::code`] requires it; media
+    /// flows.
+    ///
+    /// [`CallOptions::code`]: super::CallOptions::code
     Connected,
     /// The partner's first frame was decoded.
     FirstRemoteFrame,
@@ -80,6 +83,9 @@ pub enum CallEventKind {
         /// The room.
         room: String,
     },
+    /// What is known about who the partner is. Comes right after [`Self::Connected`], and whenever it
+    /// changes.
+    Verification(VerificationState),
     /// The call is over. No event follows.
     Ended {
         /// Why.

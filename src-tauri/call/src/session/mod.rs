@@ -29,6 +29,7 @@ mod signaling;
 mod state_channel;
 mod stats;
 mod stream_choice;
+mod verification;
 mod video_sender;
 
 pub use crate::peer::Route;
@@ -37,6 +38,7 @@ pub use line::{Registration, SharedLine, SignalingLine};
 pub use options::{CallOptions, DEFAULT_MAX_BITRATE_BPS, MIN_BITRATE_BPS, OnRemoteFrame, Profile};
 pub use quality::Quality;
 pub use stats::{BitrateSample, CallStats, VideoReceived, VideoSent};
+pub use verification::{CallCode, SharedGuesses, VerificationState};
 
 use std::sync::Arc;
 
@@ -46,6 +48,7 @@ use tandem_media::audio::AudioEngine;
 use tandem_media::audio::{AudioSink, AudioSource, Processing};
 use tandem_media::video::VideoSpec;
 use tandem_media::{NewestSlot, VideoFrame};
+use tandem_trust::SafetyWords;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
 
@@ -64,6 +67,7 @@ enum CallCommand {
     AudioSink(AudioSink),
     Processing(Processing),
     RetryDevices,
+    WordsCompared { shown: SafetyWords, are_equal: bool },
     Stats(oneshot::Sender<CallStats>),
 }
 
@@ -166,6 +170,13 @@ impl Call {
     /// does so by itself, only later.
     pub fn retry_devices(&self) {
         self.command(CallCommand::RetryDevices);
+    }
+
+    /// The user has compared the safety words of [`VerificationState::words`] with those on the
+    /// partner's screen. `shown` are the words that the user saw: nothing happens if they have changed
+    /// since. Words that differ end the call with [`EndCode::CodeMismatch`](crate::EndCode::CodeMismatch).
+    pub fn words_compared(&self, shown: SafetyWords, are_equal: bool) {
+        self.command(CallCommand::WordsCompared { shown, are_equal });
     }
 
     /// The newest local frame, for the self-view.

@@ -14,6 +14,7 @@ use tandem_signaling::message::KnockId;
 use webrtc::runtime::{Runtime, TokioRuntime};
 
 use super::line::SharedLine;
+use super::verification::CallCode;
 use crate::machine::CallTimeouts;
 
 /// The lowest bitrate that the video encoder is ever asked for, in bits per second, and so the
@@ -61,6 +62,10 @@ pub struct CallOptions {
     /// Enter the room only if somebody has claimed it or waits in it, as an invite does. Otherwise
     /// the call ends with [`EndCode::NoSuchRoom`](crate::EndCode::NoSuchRoom).
     pub room_must_exist: bool,
+    /// Verify the partner by the code of an invite: no media before that, and
+    /// [`EndCode::CodeMismatch`](crate::EndCode::CodeMismatch) if the partner does not know it.
+    /// `None`: the two people can compare safety words, if the partner's app has them.
+    pub code: Option<CallCode>,
     /// What the partner is shown of this user.
     pub profile: Profile,
     /// The video source.
@@ -114,6 +119,7 @@ impl CallOptions {
             meet_again: false,
             room: None,
             room_must_exist: false,
+            code: None,
             profile: Profile::default(),
             video: VideoSpec::None,
             video_format: VideoFormat {

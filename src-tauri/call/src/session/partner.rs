@@ -25,17 +25,25 @@ use super::remote_state::RemoteState;
 use super::remote_tracks::{ReceivedFormats, Receiving, RemoteTracks};
 use super::remote_video::{self, RemoteVideoContext};
 use super::stats::{CallStats, VideoReceived, VideoSent};
+use super::verification::Verifier;
 use super::video_sender::{StreamFormat, VideoOutput, VideoSender};
-use super::{CallOptions, CallOutput};
+use super::{CallOptions, CallOutput, VerificationState};
 use crate::machine::{Match, PeerId};
 use crate::partner_state::{PartnerState, Share};
 use crate::peer::{Codec, Format, LocalTrack, MediaKind, Peer, PeerEvent, Refused};
+
+/// How many streams and channels of a partner are held: two and one are usual.
+const MAX_HELD: usize = 16;
 
 /// The connection to one partner, and what flows through it.
 pub(super) struct PartnerConnection {
     pub(super) id: PeerId,
     pub(super) peer: Peer,
     pub(super) events: UnboundedReceiver<PeerEvent>,
+    /// Says who the partner is.
+    pub(super) verifier: Verifier,
+    /// Streams and channels of a partner who is not verified yet and must be.
+    held: Vec<PeerEvent>,
     matched: Match,
     traffic: Arc<Traffic>,
     incoming: Incoming,
@@ -69,11 +77,14 @@ impl PartnerConnection {
         matched: Match,
         engine: &Arc<AudioEngine>,
         share: Option<Share>,
+        verifier: Verifier,
     ) -> Self {
         Self {
             id,
             peer,
             events,
+            verifier,
+            held: Vec::new(),
             matched,
             traffic: Arc::default(),
             incoming: Incoming {
@@ -90,6 +101,30 @@ impl PartnerConnection {
             refused: Refused::default(),
             history: None,
         }
+    }
+
+    /// Whether nothing of the partner may be received yet: it is not verified, and must be.
+    pub(super) fn holds_media(&self) -> bool {
+        self.verifier.must_verify() && self.history.is_none()
+    }
+
+    /// Keeps a stream or channel until the partner is verified. Returns `false` if there are more than
+    /// any call has use for.
+    pub(super) fn hold(&mut self, event: PeerEvent) -> bool {
+        self.held.push(event);
+        self.held.len() <= MAX_HELD
+    }
+
+    /// What was held, when the call begins.
+    pub(super) fn release(&mut self) -> Vec<PeerEvent> {
+        std::mem::take(&mut self.held)
+    }
+
+    /// What is known about who the partner is, if that has changed since it was last returned. `None`
+    /// before the call has begun.
+    pub(super) fn new_verification(&mut self) -> Option<VerificationState> {
+        self.history.as_ref()?;
+        self.verifier.new_state()
     }
 
     /// The partner starts to send a stream. It takes the place of the one of its kind before: there is

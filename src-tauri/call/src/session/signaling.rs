@@ -9,7 +9,7 @@ use tandem_signaling::message::{
 };
 use webrtc::peer_connection::RTCIceServer;
 
-use super::{CallOptions, Profile};
+use super::{CallOptions, Profile, verification};
 use crate::machine::{Departure, EndCode, Input, Match, Outgoing};
 
 /// What a message from the signaling server means for the call. `None`: nothing.
@@ -25,10 +25,20 @@ pub(super) fn input(message: ServerMessage) -> Option<Input> {
             session_id: relayed.session_id.as_str().into(),
             answer: relayed.answer.get().into(),
         },
-        ServerMessage::IceCandidate(relayed) => Input::Candidate {
-            session_id: relayed.session_id.as_str().into(),
-            candidate: relayed.candidate.get().into(),
-        },
+        ServerMessage::IceCandidate(relayed) => {
+            let session_id = relayed.session_id.as_str().into();
+            let payload = relayed.candidate.get();
+            match verification::move_in(payload) {
+                Some(pake) => Input::Move {
+                    session_id,
+                    pake: pake.into(),
+                },
+                None => Input::Candidate {
+                    session_id,
+                    candidate: payload.into(),
+                },
+            }
+        }
         ServerMessage::PartnerLeft(left) => {
             let departure = match left.reason {
                 LeaveReason::Disconnected | LeaveReason::NodeLost => Departure::Lost,
@@ -148,6 +158,10 @@ pub(super) fn message(outgoing: Outgoing, options: &CallOptions) -> Option<Clien
         Outgoing::Answer { to, answer } => ClientMessage::WebrtcAnswer {
             to: to.as_str().into(),
             answer: raw(answer.as_str())?,
+        },
+        Outgoing::Move { to, pake } => ClientMessage::IceCandidate {
+            to: to.as_str().into(),
+            candidate: raw(&format!(r#"{{"pake":{}}}"#, pake.as_str()))?,
         },
         Outgoing::Candidate { to, candidate } => ClientMessage::IceCandidate {
             to: to.as_str().into(),

@@ -8,6 +8,7 @@ pub(crate) mod foreign;
 pub(crate) mod hostile;
 #[cfg(feature = "internals")]
 pub(crate) mod hostile_call;
+pub(crate) mod meddler;
 #[cfg(feature = "internals")]
 pub(crate) mod peers;
 
@@ -41,6 +42,10 @@ pub(crate) async fn server() -> TestServer {
 }
 
 impl TestServer {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.0.local_addr()
+    }
+
     pub(crate) fn url(&self) -> ServerUrl {
         ServerUrl::listening_on(self.0.local_addr())
     }

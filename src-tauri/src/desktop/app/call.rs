@@ -401,6 +401,8 @@ impl App {
                     (call.partner_muted, call.partner_camera_off) = (muted, !camera_on);
                 });
             }
+            // The window does not show it yet.
+            CallEventKind::Verification(_) => {}
             CallEventKind::PartnerRefuses(refused) => self.in_call(|call| {
                 call.partner_refuses_audio = refused.audio;
                 call.partner_refuses_video = refused.video;
@@ -589,6 +591,7 @@ fn is_about_partner(code: EndCode) -> bool {
             | EndCode::ConnectionFailed
             | EndCode::BadDescription
             | EndCode::NoCommonCodec
+            | EndCode::CodeMismatch
     )
 }
 

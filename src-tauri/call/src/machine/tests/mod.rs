@@ -5,6 +5,7 @@ mod in_call;
 mod negotiation;
 mod random;
 mod search;
+mod verification;
 
 use super::*;
 
@@ -25,9 +26,17 @@ impl Bench {
         })
     }
 
+    /// A call that begins only when the partner is verified.
+    fn verifying() -> Self {
+        Self {
+            machine: CallMachine::new(CallTimeouts::default(), true),
+            ..Self::new()
+        }
+    }
+
     fn with(timeouts: CallTimeouts) -> Self {
         Self {
-            machine: CallMachine::new(timeouts),
+            machine: CallMachine::new(timeouts, false),
             now: Instant::now(),
             ended_with: None,
         }

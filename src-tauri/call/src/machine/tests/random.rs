@@ -43,10 +43,16 @@ fn input() -> impl Strategy<Value = Input> {
         1 => (session.clone(), prop_oneof![Just(Departure::Left), Just(Departure::Lost)])
             .prop_map(|(session_id, departure)| Input::PartnerLeft { session_id, departure }),
         1 => session.clone().prop_map(|session_id| Input::PartnerReconnecting { session_id }),
-        1 => session.prop_map(|session_id| Input::PartnerResumed { session_id }),
+        1 => session.clone().prop_map(|session_id| Input::PartnerResumed { session_id }),
         2 => (peer.clone(), description.clone()).prop_map(|(peer, offer)| Input::LocalOffer(peer, offer)),
         2 => (peer.clone(), description).prop_map(|(peer, answer)| Input::LocalAnswer(peer, answer)),
         2 => (peer.clone(), candidate).prop_map(|(peer, candidate)| Input::LocalCandidate(peer, candidate)),
+        2 => (session.clone(), "[a-z]{0,3}").prop_map(|(session_id, pake)| {
+            Input::Move { session_id, pake: pake.into() }
+        }),
+        1 => (peer.clone(), "[a-z]{0,3}").prop_map(|(peer, pake)| Input::LocalMove(peer, pake.into())),
+        3 => peer.clone().prop_map(Input::PartnerVerified),
+        1 => peer.clone().prop_map(Input::CodeMismatch),
         4 => peer.clone().prop_map(Input::PeerConnected),
         1 => peer.clone().prop_map(Input::RouteLost),
         1 => peer.clone().prop_map(Input::RestartFailed),
@@ -62,9 +68,47 @@ struct Checker {
     open: Option<PeerId>,
     ever: HashSet<PeerId>,
     ends: usize,
+    /// The peer connections whose partner is verified, and those that are up.
+    verified: HashSet<PeerId>,
+    connected: HashSet<PeerId>,
 }
 
 impl Checker {
+    /// Notes what has happened to the open peer connection.
+    fn note(&mut self, input: &Input) {
+        match input {
+            Input::PartnerVerified(peer) if self.open == Some(*peer) => {
+                self.verified.insert(*peer);
+            }
+            Input::PeerConnected(peer) if self.open == Some(*peer) => {
+                self.connected.insert(*peer);
+            }
+            _ => {}
+        }
+    }
+
+    /// No call begins before it is connected, and verified if it must be. No move gets lost.
+    fn check_verification(&self, must_verify: bool, moved: bool, effects: &[Effect]) {
+        for effect in effects {
+            if let Effect::Notify(Notice::Connected) = effect {
+                let peer = self.open.expect("a call has a peer connection");
+                assert!(self.connected.contains(&peer), "it is connected");
+                assert!(
+                    !must_verify || self.verified.contains(&peer),
+                    "it is verified"
+                );
+            }
+        }
+
+        let checked = effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::CheckMove { .. }));
+        assert_eq!(
+            checked, moved,
+            "a move of this session is checked, no other"
+        );
+    }
+
     fn check(&mut self, effects: &[Effect]) {
         for effect in effects {
             match effect {
@@ -83,7 +127,8 @@ impl Checker {
                 Effect::CreateOffer { peer, .. }
                 | Effect::ApplyOffer { peer, .. }
                 | Effect::ApplyAnswer { peer, .. }
-                | Effect::AddCandidate { peer, .. } => {
+                | Effect::AddCandidate { peer, .. }
+                | Effect::CheckMove { peer, .. } => {
                     assert_eq!(
                         self.open,
                         Some(*peer),
@@ -104,13 +149,31 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_sequence_of_inputs_keeps_the_rules(steps in proptest::collection::vec((input(), 0_u32..4_000), 0..60)) {
+    fn any_sequence_of_inputs_keeps_the_rules(steps in proptest::collection::vec((input(), 0_u32..4_000), 0..60), must_verify: bool) {
         let mut bench = Bench::new();
+        bench.machine = CallMachine::new(CallTimeouts {
+            partner: Some(Duration::from_secs(10)),
+            ..CallTimeouts::default()
+        }, must_verify);
+        let mut session: Option<SessionId> = None;
         let mut checker = Checker::default();
 
         for (input, wait_ms) in steps {
             checker.check(&bench.pass(wait_ms * MS));
-            checker.check(&bench.feed(input));
+            let had_peer = bench.machine.peer();
+            checker.note(&input);
+            let moved = matches!(&input, Input::Move { session_id, .. }
+                if had_peer.is_some() && session.as_ref() == Some(session_id));
+            let found = match &input {
+                Input::PartnerFound(found) => Some(found.session_id.clone()),
+                _ => None,
+            };
+            let effects = bench.feed(input);
+            checker.check(&effects);
+            checker.check_verification(must_verify, moved, &effects);
+            if bench.machine.peer() != had_peer && bench.machine.peer().is_some() {
+                session = found;
+            }
             prop_assert_eq!(checker.open, bench.machine.peer(), "the machine knows which peer connection is open");
             prop_assert_eq!(checker.ends, usize::from(bench.machine.phase() == Phase::Ended), "one end, reported once");
         }

@@ -10,11 +10,14 @@ use std::time::Instant;
 
 use tandem_media::error::{DeviceError, MediaErrorCode, MediaEvent, MediaPart};
 use tandem_media::video::VideoSpec;
+use tandem_trust::Message;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::Driver;
 use crate::congestion::BitrateBounds;
-use crate::machine::{Effect, EndCode, Input, Notice, Outgoing, PeerId, Phase};
+use crate::machine::{
+    DescriptionJson, Effect, EndCode, Input, Notice, Outgoing, PeerFault, PeerId, Phase,
+};
 use crate::partner_state::Share;
 use crate::peer::{Peer, PeerConfig, PeerError};
 use crate::session::limit::or_hung;
@@ -22,6 +25,7 @@ use crate::session::line::SignalingLine;
 use crate::session::local_video::LocalVideo;
 use crate::session::network_watch::{Addresses, NetworkWatch};
 use crate::session::partner::PartnerConnection;
+use crate::session::verification::{Verifier, with_move};
 use crate::session::{CallEventKind, signaling};
 
 /// What audio needs beside video, in bits per second: 24 kbit/s of Opus, FEC, headers.
@@ -48,7 +52,14 @@ impl Driver {
                     };
                     let input = match or_hung("make an offer", offer).await {
                         Err(PeerError::NoNetwork) => Ok(Some(Input::RestartFailed(id))),
-                        offer => offer.map(|offer| Some(Input::LocalOffer(id, offer.into()))),
+                        offer => offer.map(|offer| {
+                            let offer = if restart {
+                                offer
+                            } else {
+                                partner.verifier.first_offer(offer)
+                            };
+                            Some(Input::LocalOffer(id, offer.into()))
+                        }),
                     };
                     self.feed_result(id, input);
                 }
@@ -57,27 +68,16 @@ impl Driver {
                     offer,
                     rollback,
                 } => {
-                    let Some(partner) = self.partner(id) else {
-                        continue;
-                    };
-
-                    let answer = partner.peer.apply_offer(offer.as_str(), rollback);
-                    let answer = or_hung("apply an offer", answer).await;
-                    self.on_negotiated(id, video);
-                    let input = answer.map(|answer| Some(Input::LocalAnswer(id, answer.into())));
-                    self.report_checking(input.is_ok());
-                    self.feed_result(id, input);
+                    self.apply_offer(id, &offer, rollback, video).await;
                 }
                 Effect::ApplyAnswer { peer: id, answer } => {
-                    let Some(partner) = self.partner(id) else {
-                        continue;
-                    };
-
-                    let applied = partner.peer.apply_answer(answer.as_str());
-                    let applied = or_hung("apply an answer", applied).await;
-                    self.on_negotiated(id, video);
-                    self.report_checking(applied.is_ok());
-                    self.feed_result(id, applied.map(|()| None));
+                    self.apply_answer(id, &answer, video).await;
+                }
+                Effect::CheckMove { peer: id, pake } => {
+                    if let Some(partner) = self.partner(id) {
+                        let reaction = partner.verifier.candidate(pake.as_str());
+                        self.react(id, reaction);
+                    }
                 }
                 Effect::AddCandidate {
                     peer: id,
@@ -96,6 +96,71 @@ impl Driver {
                 Effect::Notify(notice) => self.notify(notice, video),
             }
         }
+    }
+
+    /// Applies the partner's offer and answers it, unless it shows that the partner is not who it
+    /// should be. A refusal goes with the answer, if the partner awaits one there.
+    async fn apply_offer(
+        &mut self,
+        id: PeerId,
+        offer: &DescriptionJson,
+        rollback: bool,
+        video: &LocalVideo,
+    ) {
+        let Some(partner) = self.partner(id) else {
+            return;
+        };
+
+        let mut reaction = partner.verifier.offer(offer.as_str());
+        if reaction.is_mismatch && reaction.answer.is_none() {
+            self.react(id, reaction);
+            return;
+        }
+
+        let answer = partner.peer.apply_offer(offer.as_str(), rollback);
+        let answer = or_hung("apply an offer", answer).await;
+        self.on_negotiated(id, video);
+        if answer.is_err() && reaction.is_mismatch {
+            reaction.candidate = reaction.answer.as_ref().map(Message::to_json);
+            self.react(id, reaction);
+            return;
+        }
+
+        let input = answer.map(|answer| {
+            let answer = match &reaction.answer {
+                Some(message) => with_move(&answer, message),
+                None => answer,
+            };
+            Some(Input::LocalAnswer(id, answer.into()))
+        });
+        self.report_checking(input.is_ok());
+        self.feed_result(id, input);
+        self.react(id, reaction);
+    }
+
+    /// Applies the partner's answer, unless it shows that the partner is not who it should be.
+    async fn apply_answer(&mut self, id: PeerId, answer: &DescriptionJson, video: &LocalVideo) {
+        let Some(partner) = self.partner(id) else {
+            return;
+        };
+
+        let reaction = partner.verifier.answer(answer.as_str());
+        if reaction.is_mismatch {
+            self.react(id, reaction);
+            return;
+        }
+
+        // The partner waits for the move, and applying takes longer.
+        self.react(id, reaction);
+        let Some(partner) = self.partner(id) else {
+            return;
+        };
+
+        let applied = partner.peer.apply_answer(answer.as_str());
+        let applied = or_hung("apply an answer", applied).await;
+        self.on_negotiated(id, video);
+        self.report_checking(applied.is_ok());
+        self.feed_result(id, applied.map(|()| None));
     }
 
     /// The connection's two sides may have agreed on something else than before.
@@ -143,6 +208,13 @@ impl Driver {
             return;
         };
 
+        let code = self.options.code.clone();
+        if code.as_ref().is_some_and(|code| code.guesses.is_void()) {
+            tracing::warn!("the code has been tried too often: ending the call");
+            self.feed(Input::CodeMismatch(id));
+            return;
+        }
+
         let options = &self.options;
         let config = PeerConfig {
             codec: options.codec,
@@ -162,7 +234,25 @@ impl Driver {
 
         match or_hung("start", Peer::new(config, sender)).await {
             Ok(peer) => {
-                let partner = PartnerConnection::new(id, peer, events, matched, engine, share);
+                let verifier = Verifier::new(
+                    code,
+                    matched.session_id.as_str(),
+                    matched.initiator,
+                    peer.fingerprint(),
+                    Instant::now() + options.timeouts.verification,
+                    rand::random(),
+                );
+                let verifier = match verifier {
+                    Ok(verifier) => verifier,
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot verify a partner in this session");
+                        self.feed(Input::PeerFaulted(id, PeerFault::Internal));
+                        return;
+                    }
+                };
+
+                let partner =
+                    PartnerConnection::new(id, peer, events, matched, engine, share, verifier);
                 self.partner = Some(partner);
                 // Other sockets than the system's know nothing of its addresses.
                 self.network = Addresses::read()
@@ -200,12 +290,8 @@ impl Driver {
             }
             Notice::Connected => {
                 tracing::info!("connected to the partner");
-                if let Some(partner) = &mut self.partner {
-                    let (sender, gate) = (video.sender(), self.audio.gate());
-                    partner.on_connected(Instant::now(), &self.options, sender, gate);
-                }
-
-                CallEventKind::Connected
+                self.on_connected(video);
+                return;
             }
             Notice::SignalingLost => CallEventKind::SignalingLost,
             Notice::SignalingBack => CallEventKind::SignalingBack,
@@ -235,6 +321,23 @@ impl Driver {
         };
 
         self.report(kind);
+    }
+
+    /// The call begins: sends, and receives what the partner has sent meanwhile.
+    fn on_connected(&mut self, video: &LocalVideo) {
+        let mut held = Vec::new();
+        if let Some(partner) = &mut self.partner {
+            let (sender, gate) = (video.sender(), self.audio.gate());
+            partner.on_connected(Instant::now(), &self.options, sender, gate);
+            held = partner.release();
+        }
+
+        for event in held {
+            self.receive(event);
+        }
+
+        self.report(CallEventKind::Connected);
+        self.report_verification();
     }
 
     /// Reports that ICE checks routes. Descriptions that are applied later, in a call, are a

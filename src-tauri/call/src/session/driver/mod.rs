@@ -24,10 +24,11 @@ use super::local_state::LocalState;
 use super::local_video::{LocalVideo, VideoNews};
 use super::network_watch::{Addresses, NetworkChange, NetworkWatch};
 use super::partner::PartnerConnection;
+use super::verification::Reaction;
 use super::{
     CallCommand, CallEvent, CallEventKind, CallOptions, CallOutput, CallStats, Profile, signaling,
 };
-use crate::machine::{CallMachine, EndCode, Input, Match, PeerFault, Phase};
+use crate::machine::{CallMachine, EndCode, Input, Match, PeerFault, PeerId, Phase};
 use crate::partner_state::PartnerState;
 use crate::peer::PeerEvent;
 
@@ -125,7 +126,7 @@ impl Driver {
         );
 
         Self {
-            machine: CallMachine::new(options.timeouts),
+            machine: CallMachine::new(options.timeouts, options.code.is_some()),
             options,
             user: User { commands, events },
             output,
@@ -196,6 +197,9 @@ impl Driver {
         let due = [
             self.machine.poll_timeout(),
             self.server.ice_servers.poll_timeout(),
+            self.partner
+                .as_ref()
+                .and_then(|partner| partner.verifier.poll_timeout()),
             video.poll_timeout(),
             tick,
         ]
@@ -274,6 +278,13 @@ impl Driver {
             CallCommand::Processing(processing) => {
                 self.audio
                     .with_engine(|engine| engine.set_processing(processing));
+            }
+            CallCommand::WordsCompared { shown, are_equal } => {
+                if let Some(partner) = &mut self.partner {
+                    let is_mismatch = partner.verifier.compared(shown, are_equal);
+                    let id = partner.id;
+                    self.react(id, Reaction::ended(is_mismatch));
+                }
             }
             CallCommand::Stats(reply) => {
                 // Fails if the caller no longer waits.
@@ -417,27 +428,97 @@ impl Driver {
             PeerEvent::Candidate(candidate) => {
                 self.feed(Input::LocalCandidate(id, candidate.into()));
             }
-            PeerEvent::Connected => self.feed(Input::PeerConnected(id)),
+            PeerEvent::Connected => self.on_peer_connected().await,
             PeerEvent::Failed => self.feed(Input::PeerFailed(id)),
             PeerEvent::Closed => self.feed(Input::PeerClosed(id)),
-            PeerEvent::Track(kind, track) => {
-                let now = Instant::now();
-                let received = partner.on_track(now, kind, track, &self.options, &self.output);
-                if !received {
-                    self.feed(Input::PeerFaulted(id, PeerFault::Misbehaved));
-                }
+            PeerEvent::Track(..) | PeerEvent::Channel(..) if partner.holds_media() => {
+                let accepted = partner.hold(event);
+                self.feed_accepted(id, accepted);
             }
+            PeerEvent::Track(..) | PeerEvent::Channel(..) => self.receive(event),
             PeerEvent::Undeclared(ssrc, payload_type) => {
                 let received = partner.peer.on_undeclared(ssrc, payload_type);
                 let received = or_hung("receive a stream", received).await;
                 self.feed_result(id, received.map(|()| None));
             }
-            PeerEvent::Channel(channel) => {
-                let local = self.local_state.subscribe();
-                if !partner.on_channel(channel, local) {
-                    self.feed(Input::PeerFaulted(id, PeerFault::Misbehaved));
-                }
+        }
+    }
+
+    /// The partner sends a stream, or a data channel is there.
+    fn receive(&mut self, event: PeerEvent) {
+        let Some(partner) = &mut self.partner else {
+            return;
+        };
+
+        let id = partner.id;
+        let accepted = match event {
+            PeerEvent::Track(kind, track) => {
+                let now = Instant::now();
+                partner.on_track(now, kind, track, &self.options, &self.output)
             }
+            PeerEvent::Channel(channel) => {
+                partner.on_channel(channel, self.local_state.subscribe())
+            }
+            _ => true,
+        };
+        self.feed_accepted(id, accepted);
+    }
+
+    fn feed_accepted(&mut self, id: PeerId, accepted: bool) {
+        if !accepted {
+            self.feed(Input::PeerFaulted(id, PeerFault::Misbehaved));
+        }
+    }
+
+    /// ICE and DTLS are up, perhaps once more.
+    async fn on_peer_connected(&mut self) {
+        let Some(partner) = &mut self.partner else {
+            return;
+        };
+
+        let id = partner.id;
+        let certificates = partner.peer.certificates();
+        let certificates = limited("name its certificates", certificates)
+            .await
+            .flatten();
+        let is_mismatch = match certificates {
+            Some(certificates) => partner.verifier.connected(certificates),
+            None => {
+                tracing::warn!("the connection does not name its certificates: not verified");
+                false
+            }
+        };
+
+        self.feed(Input::PeerConnected(id));
+        self.react(id, Reaction::ended(is_mismatch));
+    }
+
+    /// Sends the moves of the handshake and ends the call after a mismatch. Begins it if the partner
+    /// is verified.
+    fn react(&mut self, id: PeerId, reaction: Reaction) {
+        if let Some(pake) = reaction.candidate {
+            self.feed(Input::LocalMove(id, pake.into()));
+        }
+
+        if reaction.is_mismatch {
+            self.feed(Input::CodeMismatch(id));
+        } else if self
+            .partner
+            .as_ref()
+            .is_some_and(|partner| partner.id == id && partner.verifier.admits_media())
+        {
+            self.feed(Input::PartnerVerified(id));
+        }
+
+        self.report_verification();
+    }
+
+    /// Reports what is known about the partner, once the call has begun.
+    fn report_verification(&mut self) {
+        if let Some(partner) = &mut self.partner
+            && let Some(state) = partner.new_verification()
+        {
+            self.report(CallEventKind::Verification(state));
         }
     }
 
@@ -457,6 +538,11 @@ impl Driver {
         }
 
         self.awake_at = now;
+        if let Some(partner) = &mut self.partner {
+            let (id, reaction) = (partner.id, partner.verifier.handle_timeout(now));
+            self.react(id, reaction);
+        }
+
         self.check_partner(now);
         self.check_network(now, line).await;
 

@@ -105,6 +105,34 @@ fn another_versions_method_is_none_for_words_and_a_mismatch_by_code() {
 }
 
 #[test]
+fn a_partner_without_words_may_describe_itself_as_it_likes() {
+    for first in [None, Some(ALICE), Some(MALLORY)] {
+        let mut bob = answerer(Method::Words);
+        let offer = |remote| Input::Offer { pake: None, remote };
+        let step = bob.handle(&offer(first));
+        assert_eq!(step.outcome, Some(Outcome::Unavailable));
+        for later in [None, Some(ALICE), Some(BOB)] {
+            assert_eq!(
+                bob.handle(&offer(later)),
+                Step::default(),
+                "{first:?} {later:?}"
+            );
+        }
+    }
+
+    let mut bob = answerer(code("garden-lantern"));
+    let offer = Input::Offer {
+        pake: None,
+        remote: None,
+    };
+    let step = bob.handle(&offer);
+    assert_eq!(
+        step.outcome,
+        Some(Outcome::Mismatch(Mismatch::NoFingerprint))
+    );
+}
+
+#[test]
 fn null_is_no_move() {
     for null in ["null", " null\n"] {
         let offer = Input::Offer {
