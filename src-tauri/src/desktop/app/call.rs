@@ -368,7 +368,10 @@ impl App {
                 }
             }
             CallEventKind::Connected => self.on_connected(now),
-            CallEventKind::FirstRemoteFrame | CallEventKind::FirstRemoteAudio => {}
+            // The window does not show yet whether the partner is verified.
+            CallEventKind::FirstRemoteFrame
+            | CallEventKind::FirstRemoteAudio
+            | CallEventKind::Verification(_) => {}
             CallEventKind::Media(MediaEvent::Failed { part, error }) => {
                 if part == MediaPart::Camera {
                     self.set_camera_works(false);
@@ -401,8 +404,6 @@ impl App {
                     (call.partner_muted, call.partner_camera_off) = (muted, !camera_on);
                 });
             }
-            // The window does not show it yet.
-            CallEventKind::Verification(_) => {}
             CallEventKind::PartnerRefuses(refused) => self.in_call(|call| {
                 call.partner_refuses_audio = refused.audio;
                 call.partner_refuses_video = refused.video;
