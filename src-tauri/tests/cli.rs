@@ -337,6 +337,30 @@ fn a_pair_holds_and_measures_a_call() {
     );
 }
 
+#[test]
+fn both_ends_of_an_invite_verify_each_other_by_its_words() {
+    for (room, badge, has_words) in [
+        ("7-garden-lantern", "verifiedByCode", false),
+        ("7", "notVerified", true),
+    ] {
+        let output = run(&[
+            "--pair",
+            "--room",
+            room,
+            "--duration",
+            "2s",
+            "--report",
+            "-",
+        ]);
+        let pair = report(&output);
+        assert_eq!(code(&output), Some(0), "media flowed both ways: {pair:#}");
+        let [first, second] = [0, 1].map(|number| &pair["peers"][number]["verification"]);
+        assert_eq!(first["badge"], badge, "{room}: {first}");
+        assert_eq!(first["words"].is_array(), has_words, "{room}: {first}");
+        assert_eq!(first, second, "the same on both sides: {room}");
+    }
+}
+
 /// Logs contain no session description, candidate, address or name, at any level.
 fn check_log(log: &str) {
     for secret in [NAME, "a=fingerprint", "a=ice-", "candidate:", "127.0.0.1"] {

@@ -115,7 +115,7 @@ impl Side for Rust {
     fn outcome(&self) -> (String, Option<String>) {
         let outcome = self.0.as_ref().and_then(Handshake::outcome);
         match outcome.expect("an outcome") {
-            Outcome::Verified(remote) => ("verified".into(), Some(remote.to_string())),
+            Outcome::Verified(both) => ("verified".into(), Some(both.remote.to_string())),
             Outcome::Words(words, _) => ("words".into(), Some(words.to_string())),
             Outcome::Unavailable => ("unavailable".into(), None),
             Outcome::Mismatch(_) => ("mismatch".into(), None),

@@ -68,8 +68,8 @@ pub struct CallArgs {
     #[arg(long, help_heading = HEADLESS_ONLY, value_name = "CODE", value_parser = values::room_text)]
     pub room: Option<RoomText>,
     /// Wait in --room as the person who made this invite, instead of joining it as the guest
-    #[arg(long, help_heading = HEADLESS_ONLY, requires = "room", conflicts_with = "pair")]
-    pub invite: bool,
+    #[arg(long = "invite", help_heading = HEADLESS_ONLY, requires = "room", conflicts_with = "pair")]
+    pub invites: bool,
     /// The name that the other person sees
     #[arg(long, value_name = "NAME", value_parser = values::name)]
     pub name: Option<String>,
@@ -178,7 +178,7 @@ impl CallArgs {
             );
         }
 
-        if self.invite && self.room.as_ref().and_then(RoomText::invite).is_none() {
+        if self.invites && self.room.as_ref().and_then(RoomText::invite).is_none() {
             return Err("--invite needs an invite: --room 7-garden-lantern, or a link".into());
         }
 
@@ -276,7 +276,7 @@ impl CallArgs {
 
     /// Which end of the invite in `--room` this side is.
     pub fn party(&self) -> Party {
-        if self.invite {
+        if self.invites {
             Party::Inviter
         } else {
             Party::Guest

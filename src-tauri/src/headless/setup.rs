@@ -30,7 +30,7 @@ pub(super) fn alone(args: &CallArgs, server: ClientConfig) -> PeerSetup {
     peer.options.room = args.room.as_ref().map(RoomText::room);
     // Who has made an invite waits for its guest, whether or not the room is claimed.
     peer.options.room_must_exist =
-        !args.invite && args.room.as_ref().is_some_and(RoomText::must_exist);
+        !args.invites && args.room.as_ref().is_some_and(RoomText::must_exist);
     peer.options.code = args
         .room
         .as_ref()
@@ -313,5 +313,39 @@ mod tests {
             Duration::from_secs(5),
             "a typing error shows soon"
         );
+    }
+
+    #[test]
+    fn both_ends_of_a_pair_have_the_code_of_its_invite() {
+        let room = "7-garden-lantern";
+        let [first, second] = pair(&parsed(&["--pair", "--room", room]), server(), "7");
+        let code = |peer: &PeerSetup| {
+            peer.options
+                .code
+                .clone()
+                .map(|code| (code.code, code.party))
+        };
+        let invite: invite::Invite = room.parse().unwrap();
+        assert_eq!(code(&first), Some((invite.code(), Party::Inviter)));
+        assert_eq!(code(&second), Some((invite.code(), Party::Guest)));
+
+        let [first, second] = pair(&parsed(&["--pair", "--room", "7"]), server(), "7");
+        assert_eq!(
+            (code(&first), code(&second)),
+            (None, None),
+            "a room of the older kind"
+        );
+    }
+
+    #[test]
+    fn who_invites_waits_in_the_room_and_the_guest_expects_someone_there() {
+        let room = ["--room", "7-garden-lantern"];
+        let guest = alone(&parsed(&room), server());
+        let inviter = alone(&parsed(&[room[0], room[1], "--invite"]), server());
+        assert_eq!(guest.options.room, inviter.options.room);
+        assert!(guest.options.room_must_exist && !inviter.options.room_must_exist);
+
+        let other = parsed(&["--room", "garden-42", "--invite"]);
+        assert!(other.check().is_err(), "only an invite has an inviter");
     }
 }

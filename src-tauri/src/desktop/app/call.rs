@@ -289,7 +289,6 @@ impl App {
                     (call.partner_muted, call.partner_camera_off) = (muted, !camera_on);
                 });
             }
-            // The window does not show it yet.
             CallEventKind::Verification(state) => self.on_verification(state),
             CallEventKind::PartnerRefuses(refused) => self.in_call(|call| {
                 call.partner_refuses_audio = refused.audio;

@@ -19,8 +19,12 @@ const CERTIFICATES: [Fingerprint; 4] = [
 /// One thing that the server does. `to` is an honest side.
 #[derive(Debug, Clone)]
 enum Act {
-    /// Passes on the newest move of an honest side, with any certificate.
-    Forward { to: Index, certificate: Certificate },
+    /// Passes on the newest move of an honest side, with any certificate: to its partner, or to
+    /// another side.
+    Forward {
+        to: Option<Index>,
+        certificate: Certificate,
+    },
     /// Hands one of the moves that it has seen to a side, as anyone's, in any carrier.
     Deliver {
         to: Index,
@@ -91,7 +95,8 @@ fn act() -> impl Strategy<Value = Act> {
     let damage = prop::option::weighted(0.1, (any::<Index>(), 0x20..0x7f_u8));
     let to = any::<Index>;
     prop_oneof![
-        16 => (to(), certificate()).prop_map(|(to, certificate)| Act::Forward { to, certificate }),
+        16 => (prop::option::weighted(0.3, to()), certificate())
+            .prop_map(|(to, certificate)| Act::Forward { to, certificate }),
         6 => (to(), any::<Index>(), carrier, certificate(), damage).prop_map(
             |(to, message, carrier, certificate, damage)| Act::Deliver {
                 to, message, carrier, certificate, damage
@@ -207,8 +212,9 @@ impl World {
             Act::Forward { to, certificate } => {
                 if let Some((from, message)) = self.newest {
                     let json = message.message.to_json();
+                    let to = to.map_or(from ^ 1, |to| to.index(4));
                     let from = Some(self.honest[from].local);
-                    self.hand(*to, from, message.carrier, Some(&json), *certificate);
+                    self.hand(to, from, message.carrier, Some(&json), *certificate);
                 }
             }
             Act::Deliver {
@@ -227,7 +233,7 @@ impl World {
 
                 let json = String::from_utf8(json).expect("ASCII");
                 let carrier = carrier.unwrap_or(message.carrier);
-                self.hand(*to, from, carrier, Some(&json), *certificate);
+                self.hand(to.index(4), from, carrier, Some(&json), *certificate);
             }
             Act::Strip {
                 to,
@@ -240,7 +246,7 @@ impl World {
                     Carrier::Answer
                 };
                 let from = self.newest.map(|(from, _)| self.honest[from].local);
-                self.hand(*to, from, carrier, None, *certificate);
+                self.hand(to.index(4), from, carrier, None, *certificate);
             }
             Act::Invalid { to, share } => {
                 let (carrier, message) = match self.honest[to.index(4)].given.role {
@@ -251,7 +257,7 @@ impl World {
                     Role::Answerer => (Carrier::Offer, Message::Share(*share)),
                 };
                 self.hand(
-                    *to,
+                    to.index(4),
                     None,
                     carrier,
                     Some(&message.to_json()),
@@ -279,13 +285,12 @@ impl World {
 
     fn hand(
         &mut self,
-        to: Index,
+        at: usize,
         from: Option<Fingerprint>,
         carrier: Carrier,
         pake: Option<&str>,
         certificate: Certificate,
     ) {
-        let at = to.index(self.honest.len());
         let side = &mut self.honest[at];
         let remote = match certificate {
             Certificate::Senders => Some(from.unwrap_or(MALLORY)),
