@@ -74,6 +74,8 @@ pub enum AppErrorCode {
     InviteNotSupported,
     /// The signaling server gives no invite now.
     InviteRefused,
+    /// The code of the user's invite was guessed at too often: it no longer works.
+    InviteSpent,
     /// The file with certificates cannot be read.
     CaFileUnreadable,
     /// The file with certificates holds none, or one that cannot be used, or is too large.
@@ -104,11 +106,12 @@ pub enum AppErrorCode {
 
 impl AppErrorCode {
     /// Every code, in the order of the enum.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Internal,
         Self::BadInvite,
         Self::InviteNotSupported,
         Self::InviteRefused,
+        Self::InviteSpent,
         Self::CaFileUnreadable,
         Self::CaFileInvalid,
         Self::TokenWithoutServer,
@@ -132,6 +135,7 @@ impl AppErrorCode {
             Self::BadInvite => "BAD_INVITE",
             Self::InviteNotSupported => "INVITE_NOT_SUPPORTED",
             Self::InviteRefused => "INVITE_REFUSED",
+            Self::InviteSpent => "INVITE_SPENT",
             Self::CaFileUnreadable => "CA_FILE_UNREADABLE",
             Self::CaFileInvalid => "CA_FILE_INVALID",
             Self::TokenWithoutServer => "TOKEN_WITHOUT_SERVER",

@@ -1,4 +1,5 @@
-//! A proxy between a client and the signaling server that records the messages and can be cut.
+//! A proxy between a client and the signaling server that records the messages, can be cut, and can
+//! stand for a server that changes what it passes on.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -21,8 +22,12 @@ pub struct Tap {
     wire: Arc<Wire>,
 }
 
+/// Changes a message from the server before the client gets it.
+type Change = Box<dyn Fn(&mut Value) + Send + Sync>;
+
 struct Wire {
     server: SocketAddr,
+    change: Change,
     said: Mutex<Vec<Value>>,
     heard: Mutex<Vec<Value>>,
     /// Connections with a lower number are cut.
@@ -37,10 +42,22 @@ impl Tap {
     /// # Errors
     /// When no port is free.
     pub fn start(server: SocketAddr) -> Result<Self> {
+        Self::changing(server, |_| {})
+    }
+
+    /// Starts a proxy to the server at `server` that changes each message from the server.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn changing(
+        server: SocketAddr,
+        change: impl Fn(&mut Value) + Send + Sync + 'static,
+    ) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let wire = Arc::new(Wire {
             server,
+            change: Box::new(change),
             said: Mutex::default(),
             heard: Mutex::default(),
             number: AtomicU64::new(0),
@@ -70,7 +87,7 @@ impl Tap {
         kept(&self.wire.said)
     }
 
-    /// All messages from the server, in order.
+    /// All messages to the client, in order.
     pub fn heard(&self) -> Vec<Value> {
         kept(&self.wire.heard)
     }
@@ -111,8 +128,8 @@ impl Wire {
         }
 
         while self.number.load(Ordering::Acquire) == number {
-            let passed = pass(&mut client, &mut server, &self.said)
-                .and_then(|()| pass(&mut server, &mut client, &self.heard));
+            let passed = pass(&mut client, &mut server, |_| {}, &self.said)
+                .and_then(|()| pass(&mut server, &mut client, &self.change, &self.heard));
             if passed.is_err() {
                 return;
             }
@@ -132,10 +149,11 @@ fn kept(messages: &Mutex<Vec<Value>>) -> Vec<Value> {
     messages.lock().clone()
 }
 
-/// Passes on at most one message, and records it.
+/// Passes on at most one message, changed, and records it as it was passed on.
 fn pass(
     from: &mut WebSocket<TcpStream>,
     to: &mut WebSocket<TcpStream>,
+    change: impl Fn(&mut Value),
     kept: &Mutex<Vec<Value>>,
 ) -> Result<(), Error> {
     let message = match from.read() {
@@ -150,12 +168,23 @@ fn pass(
         Err(error) => return Err(error),
     };
 
-    let parsed = message
+    let parsed: Option<Value> = message
         .to_text()
         .ok()
         .and_then(|text| serde_json::from_str(text).ok());
-    to.send(message)?;
-    kept.lock().extend(parsed);
+    let Some(parsed) = parsed else {
+        return to.send(message);
+    };
+
+    let mut changed = parsed.clone();
+    change(&mut changed);
+    // What is not changed arrives as it was written.
+    to.send(if changed == parsed {
+        message
+    } else {
+        Message::text(changed.to_string())
+    })?;
+    kept.lock().push(changed);
 
     Ok(())
 }

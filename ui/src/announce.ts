@@ -54,7 +54,10 @@ function callChanges(was: InCall, is: InCall): string[] {
     [was.serverLost, is.serverLost, serverLost, back],
   ];
 
-  return switches
+  const changed = switches
     .filter(([old, now]) => old !== now)
     .map(([, now, on, off]) => withName(now ? on : off, is.partner));
+  const { badge } = is.verification;
+  if (badge !== was.verification.badge) changed.push(words.call.verification.badge[badge]);
+  return changed;
 }

@@ -22,6 +22,8 @@ const SCREENS = {
   },
   settings: STATES.lobby,
   "settings-in-call": STATES["in-call"],
+  "verification-words": STATES["in-call"],
+  "verification-code": STATES["in-call-verified-by-code"],
 };
 
 /**
@@ -117,6 +119,7 @@ async function eachScreen(page, { width, height }, work) {
   for (const [name, it] of Object.entries(SCREENS)) {
     await show(page, it);
     if (name.startsWith("settings")) await page.keyboard.press("Control+,");
+    if (name.startsWith("verification")) await page.locator("[data-action=verification]").click();
     // Idle controls take no clicks.
     await page.mouse.move(width / 2, height / 2);
     await page.mouse.move(width / 2, height / 2 + 1);

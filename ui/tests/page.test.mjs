@@ -55,6 +55,8 @@ describe("accessibility", () => {
     ...STATES,
     settings: STATES.lobby,
     "settings-in-call": STATES["in-call"],
+    "verification-words": STATES["in-call"],
+    "verification-code": STATES["in-call-verified-by-code"],
   });
   for (const colorScheme of ["light", "dark"]) {
     test(`axe finds no fault on any screen, ${colorScheme}`, async (t) => {
@@ -64,6 +66,9 @@ describe("accessibility", () => {
           await t.test(name, async () => {
             await show(page, it);
             if (name.startsWith("settings")) await page.locator("[data-action=settings]").click();
+            if (name.startsWith("verification")) {
+              await page.locator("[data-action=verification]").click();
+            }
             assert.deepEqual(await axe(page), []);
           });
         }
@@ -196,6 +201,7 @@ test("a call works from start to end with the keyboard alone", async () => {
         kind: "ended",
         reason: "HUNG_UP",
         cause: null,
+        mismatch: null,
         durationMs: 65_000,
         name: null,
         otherServer: null,

@@ -11,9 +11,16 @@ import { STATES } from "./states.mjs";
 
 const [folder = "../out/screens", size = "1280x800", ...names] = process.argv.slice(2);
 const [width, height] = size.split("x").map(Number);
-const states = { ...STATES, settings: STATES.lobby, "settings-in-call": STATES["in-call"] };
-// The call is dark in both themes.
-const themes = (name) => (name.startsWith("in-call") ? [name] : [name, `${name}-dark`]);
+const states = {
+  ...STATES,
+  settings: STATES.lobby,
+  "settings-in-call": STATES["in-call"],
+  "verification-words": STATES["in-call"],
+  "verification-code": STATES["in-call-verified-by-code"],
+  "verification-user": STATES["in-call-verified-by-user"],
+};
+// The call is dark in both themes; dialogs over it are not.
+const themes = (name) => (/^in-call(?!-no-longer)/u.test(name) ? [name] : [name, `${name}-dark`]);
 const all = Object.keys(states).flatMap(themes);
 
 mkdirSync(folder, { recursive: true });
@@ -39,6 +46,7 @@ for (const name of names.length > 0 ? names : all) {
   }
   // Moving the pointer shows the controls of a call.
   else await page.mouse.move(width / 2, height / 3);
+  if (base.startsWith("verification")) await page.locator("[data-action=verification]").click();
   if ((await page.locator("canvas:not([hidden])").count()) > 0) await page.waitForTimeout(400);
 
   const path = join(folder, `${name}.png`);

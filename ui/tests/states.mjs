@@ -4,8 +4,8 @@
 
 /**
  * @import {
- *   AppState, Devices, ErrorCode, InCall, IncomingCall, Invitation, NearbyState, Partner, Problem,
- *   ProblemPlace, Screen, Search, ServerState, Settings,
+ *   AppState, Devices, ErrorCode, InCall, IncomingCall, Invitation, Mismatch, NearbyState, Partner,
+ *   Problem, ProblemPlace, Screen, Search, ServerState, Settings,
  * } from "../src/generated/contract"
  */
 
@@ -138,6 +138,9 @@ export function state(change = {}) {
   };
 }
 
+/** @type {[string, string, string, string]} */
+export const SAFETY_WORDS = ["garden", "lantern", "kayak", "otter"];
+
 /**
  * The screen of a call in which all is well.
  *
@@ -151,6 +154,7 @@ export function call(change = {}) {
     connectedAtMs: NOW - 754_000,
     route: "direct",
     encrypted: true,
+    verification: { badge: "notVerified", words: SAFETY_WORDS, byInvite: null },
     quality: 3,
     muted: false,
     cameraOn: true,
@@ -203,6 +207,23 @@ const connecting = {
   timedOut: false,
   canRetry: true,
 };
+
+/**
+ * The end of a call in which something did not match.
+ *
+ * @param {Mismatch} mismatch
+ * @returns {Extract<Screen, { kind: "ended" }>}
+ */
+const mismatched = (mismatch) => ({
+  kind: "ended",
+  reason: "CODE_MISMATCH",
+  cause: null,
+  mismatch,
+  durationMs: null,
+  name: "Amara",
+  otherServer: null,
+  again: null,
+});
 
 /** @type {Record<string, AppState>} */
 export const STATES = {
@@ -357,11 +378,25 @@ export const STATES = {
       partnerCameraOff: true,
     }),
   ),
+  "in-call-verified-by-code": outsideLobby(
+    call({
+      known: true,
+      verification: { badge: "verifiedByCode", words: null, byInvite: "inviter" },
+    }),
+  ),
+  "in-call-verified-by-user": outsideLobby(
+    call({ verification: { badge: "verifiedByUser", words: SAFETY_WORDS, byInvite: null } }),
+  ),
+  // It opens the dialog by itself.
+  "in-call-no-longer-verified": outsideLobby(
+    call({ verification: { badge: "noLongerVerified", words: SAFETY_WORDS, byInvite: null } }),
+  ),
   "in-call-hostile": outsideLobby(call({ partner: HOSTILE, partnerCameraOff: true })),
   ended: outsideLobby({
     kind: "ended",
     reason: "PARTNER_LEFT",
     cause: null,
+    mismatch: null,
     durationMs: 754_000,
     name: "Amara",
     otherServer: null,
@@ -371,6 +406,7 @@ export const STATES = {
     kind: "ended",
     reason: "HUNG_UP",
     cause: null,
+    mismatch: null,
     durationMs: 3_723_000,
     name: "Amara",
     otherServer: null,
@@ -381,6 +417,7 @@ export const STATES = {
       kind: "ended",
       reason: "HUNG_UP",
       cause: null,
+      mismatch: null,
       durationMs: 61_000,
       name: "Amara",
       otherServer: null,
@@ -392,6 +429,7 @@ export const STATES = {
     kind: "ended",
     reason: "NO_SUCH_ROOM",
     cause: null,
+    mismatch: null,
     durationMs: null,
     name: null,
     otherServer: null,
@@ -401,6 +439,7 @@ export const STATES = {
     kind: "ended",
     reason: "RELAY_UNREACHABLE",
     cause: "SIGNALING_UNREACHABLE",
+    mismatch: null,
     durationMs: null,
     name: null,
     otherServer: "192.168.1.7:9010",
@@ -410,6 +449,7 @@ export const STATES = {
     kind: "ended",
     reason: "NO_SUCH_ROOM",
     cause: null,
+    mismatch: null,
     durationMs: null,
     name: null,
     otherServer: "192.168.1.7:9010",
@@ -419,15 +459,27 @@ export const STATES = {
     kind: "ended",
     reason: "PARTNER_LEFT",
     cause: null,
+    mismatch: null,
     durationMs: 61_000,
     name: "Amara",
     otherServer: null,
     again: null,
   }),
+  "ended-mismatch-words": outsideLobby({
+    ...mismatched("safetyWords"),
+    durationMs: 61_000,
+    again: anyone,
+  }),
+  "ended-mismatch-invite": outsideLobby(mismatched("invite"), { invitation: INVITE }),
+  "ended-mismatch-invite-spent": outsideLobby(mismatched("spentInvite")),
+  "lobby-invite-spent": state({ problems: [problem(1, "INVITE_SPENT", "invite")] }),
+  "ended-mismatch-code": outsideLobby(mismatched("code")),
+  "ended-mismatch-code-spent": outsideLobby(mismatched("spentCode")),
   "ended-fault": outsideLobby({
     kind: "ended",
     reason: "CONNECTION_FAILED",
     cause: null,
+    mismatch: null,
     durationMs: null,
     name: null,
     otherServer: null,
@@ -438,6 +490,7 @@ export const STATES = {
       kind: "ended",
       reason: "RELAY_UNREACHABLE",
       cause: "SIGNALING_UNREACHABLE",
+      mismatch: null,
       durationMs: null,
       name: null,
       otherServer: null,

@@ -4,6 +4,7 @@
 //!     cargo run --release -p tandem-call --all-features --example verified_start -- 40
 
 #![allow(
+    clippy::print_stdout,
     clippy::unwrap_used,
     clippy::disallowed_methods,
     missing_docs,

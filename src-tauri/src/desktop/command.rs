@@ -147,6 +147,9 @@ pub enum Command {
     StopHost,
     /// Play the speaker test sound.
     TestSpeaker,
+    /// The user has compared the four safety words that the page showed with those on the other
+    /// screen. If they differ, the call ends.
+    WordsCompared { words: [String; 4], equal: bool },
     /// List the devices again, and try those that do not work.
     RefreshDevices,
     /// Remove a problem from the screen.

@@ -161,6 +161,10 @@ reason: EndCode,
  */
 cause: ClientErrorCode | null, 
 /**
+ * What did not match, if it ended for that reason.
+ */
+mismatch: Mismatch | null, 
+/**
  * How long it lasted; `null` if it never connected.
  */
 durationMs: number | null, 
@@ -201,6 +205,10 @@ route: RouteKind | null,
  * Whether the media is encrypted: true once the ciphers have been negotiated.
  */
 encrypted: boolean, 
+/**
+ * What is known about who the partner is.
+ */
+verification: Verification, 
 /**
  * From 1, bad, to 3, good; `null` before it is known.
  */
@@ -246,6 +254,39 @@ partnerServerLost: boolean,
  * The connection to the signaling server is lost. The call continues without it.
  */
 serverLost: boolean, };
+
+/**
+ * What is known about who the partner of a call is.
+ */
+export type Verification = { 
+/**
+ * What the badge says.
+ */
+badge: BadgeKind, 
+/**
+ * Four words to compare with those on the other screen, in this order; `null` if the partner
+ * has none, or none yet, or the code of the invite has verified it.
+ */
+words: [string, string, string, string] | null, 
+/**
+ * Which end of an invite the user is, if its code is checked.
+ */
+byInvite: InviteEnd | null, };
+
+/**
+ * The badge of a call.
+ */
+export type BadgeKind = "notVerified" | "verifiedByCode" | "verifiedByUser" | "noLongerVerified";
+
+/**
+ * An end of an invite.
+ */
+export type InviteEnd = "inviter" | "guest";
+
+/**
+ * What did not match in a call that ended with `CODE_MISMATCH`.
+ */
+export type Mismatch = "safetyWords" | "invite" | "spentInvite" | "code" | "spentCode";
 
 /**
  * The person or people that a search is for.
@@ -719,7 +760,7 @@ export type ClientErrorCode = "SIGNALING_UNKNOWN_HOST" | "SIGNALING_UNREACHABLE"
 /**
  * The codes of the faults that the program finds itself, as reports and the window show them.
  */
-export type AppErrorCode = "INTERNAL" | "BAD_INVITE" | "INVITE_NOT_SUPPORTED" | "INVITE_REFUSED" | "CA_FILE_UNREADABLE" | "CA_FILE_INVALID" | "TOKEN_WITHOUT_SERVER" | "TOKEN_NOT_SAVED" | "TOKEN_NOT_DELETED" | "NO_MEDIA" | "RELAY_NOT_STARTED" | "NEARBY_NOT_STARTED" | "SETTINGS_BROKEN" | "SETTINGS_NEWER" | "SETTINGS_NOT_SAVED" | "PICTURE_NOT_SAVED" | "SETTINGS_UNREADABLE";
+export type AppErrorCode = "INTERNAL" | "BAD_INVITE" | "INVITE_NOT_SUPPORTED" | "INVITE_REFUSED" | "INVITE_SPENT" | "CA_FILE_UNREADABLE" | "CA_FILE_INVALID" | "TOKEN_WITHOUT_SERVER" | "TOKEN_NOT_SAVED" | "TOKEN_NOT_DELETED" | "NO_MEDIA" | "RELAY_NOT_STARTED" | "NEARBY_NOT_STARTED" | "SETTINGS_BROKEN" | "SETTINGS_NEWER" | "SETTINGS_NOT_SAVED" | "PICTURE_NOT_SAVED" | "SETTINGS_UNREADABLE";
 
 /**
  * Where a problem is shown.
@@ -732,7 +773,7 @@ export type ProblemPlace = "camera" | "microphone" | "speaker" | "server" | "acc
  * All fields are required, even those that may be `null`. Serde refuses unknown fields, except
  * beside the `type` of a command without fields, where it ignores them.
  */
-export type Command = { "type": "findPartner" } | { "type": "callWithCode", code: string, } | { "type": "invite" } | { "type": "cancelInvite" } | { "type": "acceptCall", id: number, video: boolean, } | { "type": "declineCall", id: number, } | { "type": "joinOpened" } | { "type": "dismissOpened" } | { "type": "callRecent", id: number, } | { "type": "removeRecent", id: number, } | { "type": "clearRecents" } | { "type": "openNearby" } | { "type": "closeNearby" } | { "type": "callNearby", id: string, } | { "type": "callAddress", address: string, } | { "type": "setAlwaysNearby", on: boolean, } | { "type": "toggleFullScreen" } | { "type": "welcomed" } | { "type": "retryServer" } | { "type": "confirmClose", close: boolean, } | { "type": "cancel" } | { "type": "hangUp" } | { "type": "next" } | { "type": "retry" } | { "type": "toLobby" } | { "type": "setMuted", muted: boolean, } | { "type": "setCameraOn", on: boolean, } | { "type": "setCamera", id: string | null, } | { "type": "setMicrophone", id: string | null, } | { "type": "setSpeaker", id: string | null, } | { "type": "setRing", speaker: string | null, volume: number, } | { "type": "testRing" } | { "type": "setName", name: string, } | { "type": "setAbout", age: number | null, location: string, } | { "type": "setPicture", picture: string | null, } | { "type": "setServerUrl", url: string, } | { "type": "setToken", token: string, } | { "type": "forgetToken" } | { "type": "setCaFile", path: string, } | { "type": "setSingleKeyShortcuts", on: boolean, } | { "type": "setTheme", theme: Theme, } | { "type": "setVideoQuality", size: VideoSize, codec: Codec, maxBitrateKbps: number, } | { "type": "setProcessing", echoCancellation: boolean, noiseSuppression: boolean, autoGain: boolean, } | { "type": "startHost", lan: boolean, } | { "type": "stopHost" } | { "type": "testSpeaker" } | { "type": "refreshDevices" } | { "type": "dismissProblem", id: number, };
+export type Command = { "type": "findPartner" } | { "type": "callWithCode", code: string, } | { "type": "invite" } | { "type": "cancelInvite" } | { "type": "acceptCall", id: number, video: boolean, } | { "type": "declineCall", id: number, } | { "type": "joinOpened" } | { "type": "dismissOpened" } | { "type": "callRecent", id: number, } | { "type": "removeRecent", id: number, } | { "type": "clearRecents" } | { "type": "openNearby" } | { "type": "closeNearby" } | { "type": "callNearby", id: string, } | { "type": "callAddress", address: string, } | { "type": "setAlwaysNearby", on: boolean, } | { "type": "toggleFullScreen" } | { "type": "welcomed" } | { "type": "retryServer" } | { "type": "confirmClose", close: boolean, } | { "type": "cancel" } | { "type": "hangUp" } | { "type": "next" } | { "type": "retry" } | { "type": "toLobby" } | { "type": "setMuted", muted: boolean, } | { "type": "setCameraOn", on: boolean, } | { "type": "setCamera", id: string | null, } | { "type": "setMicrophone", id: string | null, } | { "type": "setSpeaker", id: string | null, } | { "type": "setRing", speaker: string | null, volume: number, } | { "type": "testRing" } | { "type": "setName", name: string, } | { "type": "setAbout", age: number | null, location: string, } | { "type": "setPicture", picture: string | null, } | { "type": "setServerUrl", url: string, } | { "type": "setToken", token: string, } | { "type": "forgetToken" } | { "type": "setCaFile", path: string, } | { "type": "setSingleKeyShortcuts", on: boolean, } | { "type": "setTheme", theme: Theme, } | { "type": "setVideoQuality", size: VideoSize, codec: Codec, maxBitrateKbps: number, } | { "type": "setProcessing", echoCancellation: boolean, noiseSuppression: boolean, autoGain: boolean, } | { "type": "startHost", lan: boolean, } | { "type": "stopHost" } | { "type": "testSpeaker" } | { "type": "wordsCompared", words: [string, string, string, string], equal: boolean, } | { "type": "refreshDevices" } | { "type": "dismissProblem", id: number, };
 
 /**
  * Why the app refused a command. A refused command changes nothing.

@@ -197,7 +197,41 @@ export const en = {
       },
       direct: "Audio and video go straight from one computer to the other.",
       relayed: "Audio and video pass through a server, still encrypted.",
-      encrypted: "Encrypted, not verified: Tandem can't check who's at the other end.",
+      verify: "Who's at the other end?",
+    },
+    /** How far it is sure who is at the other end. */
+    verification: {
+      title: "Who's at the other end?",
+      open: "what this means",
+      close: "Close",
+      badge: {
+        notVerified: "Encrypted, not verified",
+        verifiedByCode: "Encrypted, verified by your code",
+        verifiedByUser: "Encrypted, verified by you",
+        noLongerVerified: "Encrypted, no longer verified",
+      },
+      explanation: {
+        notVerified:
+          "Others on the network can't see or hear your call. The server that connected you could listen in unnoticed, or anyone who changes what it sends.",
+        verifiedByCode:
+          "You both have the same code, so no one in between can listen in, not even the server. It doesn't say who has the code, so give it only to the person you want to talk to.",
+        verifiedByUser:
+          "You compared the words, so no one in between can listen in, not even the server. This applies to this call only.",
+        noLongerVerified:
+          "The call was connected again in another way since you compared the words. Compare the new ones before you go on, or hang up.",
+      },
+      /** For the person who made the invite. */
+      browser:
+        "If the other person joined in a browser, the website could read the code they entered there, and listen in with it. If you don't trust that website, ask them to use the Tandem app.",
+      words: "Compare these words",
+      compare:
+        "The other person opens this page, too, and you read the words to each other. All four have to be the same, in the same order.",
+      voice:
+        "In this call, it only works if you know the other person's face or voice: someone in between could read out other words. If you don't, compare the words by phone or in another app.",
+      match: "They match",
+      differ: "They differ",
+      differNote: "If they differ, someone may be listening in, so Tandem ends the call.",
+      none: "There are no words to compare. The other person's app doesn't have them, or the server has removed them.",
     },
     reconnecting: "Reconnecting…",
     reconnectingHint: "The connection to {name} was lost.",
@@ -225,6 +259,30 @@ export const en = {
     /** A person nearby whose Tandem is open, but takes no calls. */
     busy: "They can't take calls right now.",
     busyNearby: "They may be in another call, or have just closed People nearby. Try again later.",
+    /** The code, or the safety words, did not match. */
+    mismatch: {
+      safetyWords: {
+        what: "The words don't match, so someone may be listening in.",
+        todo: "Don't say anything private in a call like this one. Try another network or another server, or talk to them in another way.",
+      },
+      invite: {
+        what: "The words don't match. Either the other person entered a wrong code, or someone in between is trying to listen in.",
+        todo: "Your invite still works, so read the code to them again. If it's right and still fails, try another network or another server.",
+      },
+      spentInvite: {
+        what: "The words didn't match five times, so your invite no longer works. Someone may be guessing your code, or trying to listen in.",
+        todo: "Create a new invite, and give it only to the person you want to talk to.",
+      },
+      code: {
+        what: "The words don't match. Either you entered a wrong code, or someone in between is trying to listen in.",
+        todo: "Check the code with the other person and enter it again. If it's right and still fails, try another network or another server.",
+      },
+      spentCode: {
+        what: "This code didn't match five times, so Tandem won't use it any more.",
+        todo: "Ask the other person for a new invite.",
+      },
+    },
+    newInvite: "Create a new invite",
     /** The server of a link, or of an earlier call. */
     privateServer: "{server} is private and needs a token.",
   },

@@ -281,8 +281,8 @@ export const ERRORS = {
   },
 
   CODE_MISMATCH: {
-    what: "The code didn't match, so this may not be the person you want to talk to.",
-    todo: "Check the code with them, then try again.",
+    what: "The words don't match: one of you entered a wrong code, or someone is trying to listen in.",
+    todo: "Check the code with the other person, then try again.",
   },
 
   // The settings file
@@ -318,6 +318,10 @@ export const ERRORS = {
     todo: "Agree on a code and both type it, or use another server.",
   },
   INVITE_REFUSED: { what: "The server can't create an invite right now.", todo: IN_A_MINUTE },
+  INVITE_SPENT: {
+    what: "Your invite no longer works, because the words didn't match five times.",
+    todo: "Create a new invite, and give it only to the person you want to talk to.",
+  },
 
   // Private servers
   CA_FILE_UNREADABLE: {

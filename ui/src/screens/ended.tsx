@@ -63,7 +63,9 @@ export function Ended({ screen, ...view }: EndedProps) {
   const { act } = view;
   // What is wrong with the server says more than that it could not be reached.
   const code = cause ?? reason;
-  const { what, todo } = absence(screen) ?? wordsAt(screen, code);
+  const { mismatch } = screen;
+  const { what, todo } =
+    mismatch === null ? (absence(screen) ?? wordsAt(screen, code)) : t.mismatch[mismatch];
   const orderly = ORDERLY.has(reason);
   const failed = durationMs === null && !orderly;
   const again = repeat(screen.again, failed);
@@ -94,6 +96,15 @@ export function Ended({ screen, ...view }: EndedProps) {
             label={again.label}
             kind="primary"
             onClick={() => void act.send({ type: "next" })}
+          />
+        )}
+        {mismatch === "spentInvite" && (
+          <Button
+            action="invite"
+            icon="link"
+            label={t.newInvite}
+            kind="primary"
+            onClick={() => void act.withServer({ type: "invite" })}
           />
         )}
         <Button

@@ -1,6 +1,7 @@
 // The call: the partner's video fills the window. Everything else lies over it and hides when idle.
 
 import type { ComponentChildren, TargetedKeyboardEvent } from "preact";
+import { useEffect, useState } from "preact/hooks";
 
 import type { InCall as Call } from "../generated/contract";
 import { words } from "../locale";
@@ -11,6 +12,7 @@ import { Bars, Icon, Mark } from "../parts/icons";
 import { Heading } from "../parts/layout";
 import { About, Avatar, Foreign, Sentence } from "../parts/person";
 import { Problems } from "../parts/problems";
+import { badgeIcon, VerificationBadge, VerificationDialog } from "../parts/verification";
 import { titleOf, withName } from "../person";
 import { clock } from "../time";
 
@@ -18,30 +20,50 @@ const t = words.call;
 
 export function InCall({ call, ...view }: View & { call: Call }) {
   const { page } = view;
-  const { partner } = call;
+  const { partner, verification } = call;
+  const [verifying, setVerifying] = useState(false);
+  const verify = () => {
+    setVerifying(true);
+  };
+
+  // Nothing is sent before the user has compared the new words.
+  useEffect(() => {
+    if (verification.badge === "noLongerVerified") setVerifying(true);
+  }, [verification.badge]);
+
   return (
-    <main data-screen="in-call" class="screen call" data-idle={page.idle ? "true" : undefined}>
-      <Stage call={call} act={view.act} nowMs={page.nowMs} />
-      <header class="call-head">
-        <div class="who">
-          <Heading>
-            <span class="visually-hidden">{t.title} </span>
-            <Foreign text={titleOf(partner)} />
-          </Heading>
-          <About partner={partner} />
+    <>
+      <main data-screen="in-call" class="screen call" data-idle={page.idle ? "true" : undefined}>
+        <Stage call={call} act={view.act} nowMs={page.nowMs} />
+        <header class="call-head">
+          <div class="who">
+            <Heading>
+              <span class="visually-hidden">{t.title} </span>
+              <Foreign text={titleOf(partner)} />
+            </Heading>
+            <About partner={partner} />
+          </div>
+          <Badges call={call} onVerify={verify} />
+          <time id="call-time" role="timer" aria-label={t.time}>
+            {clock(page.nowMs - call.connectedAtMs)}
+          </time>
+        </header>
+        <div class="call-notes">
+          <Problems slot="top" {...view} />
+          <Notes call={call} />
         </div>
-        <Badges call={call} />
-        <time id="call-time" role="timer" aria-label={t.time}>
-          {clock(page.nowMs - call.connectedAtMs)}
-        </time>
-      </header>
-      <div class="call-notes">
-        <Problems slot="top" {...view} />
-        <Notes call={call} />
-      </div>
-      <SelfView call={call} />
-      <Controls call={call} {...view} />
-    </main>
+        <SelfView call={call} />
+        <Controls call={call} {...view} />
+      </main>
+      <VerificationDialog
+        verification={verification}
+        open={verifying}
+        act={view.act}
+        onClose={() => {
+          setVerifying(false);
+        }}
+      />
+    </>
   );
 }
 
@@ -85,7 +107,7 @@ function Stage({ call, act, nowMs }: Pick<View, "act"> & { call: Call; nowMs: nu
 }
 
 /** What is worth knowing about the other side now, and how good the connection is. */
-function Badges({ call }: { call: Call }) {
+function Badges({ call, onVerify }: { call: Call; onVerify: () => void }) {
   const { partner, partnerMuted, partnerRefusesAudio, partnerRefusesVideo } = call;
   const { muted, cameraOn, sendsVideo } = call;
   return (
@@ -108,8 +130,9 @@ function Badges({ call }: { call: Call }) {
           {t.partnerRefusesVideo}
         </Refusal>
       )}
+      {call.encrypted && <VerificationBadge call={call} onOpen={onVerify} />}
       <li>
-        <Connection call={call} />
+        <Connection call={call} onVerify={onVerify} />
       </li>
     </ul>
   );
@@ -133,8 +156,8 @@ function Refusal(props: {
 }
 
 /** How good the connection is. When opened, all that is known about it. */
-function Connection({ call }: { call: Call }) {
-  const { encrypted, route, quality } = call;
+function Connection({ call, onVerify }: { call: Call; onVerify: () => void }) {
+  const { encrypted, route, quality, verification } = call;
   const c = t.connection;
   const short = quality === null ? c.unknown : c.quality[quality];
   return (
@@ -161,7 +184,18 @@ function Connection({ call }: { call: Call }) {
             text={route === "direct" ? c.direct : c.relayed}
           />
         )}
-        {encrypted && <Fact name="encrypted" icon={<Icon name="lock" />} text={c.encrypted} />}
+        {encrypted && (
+          <Fact
+            name="encrypted"
+            icon={<Icon name={badgeIcon(verification.badge)} />}
+            text={t.verification.badge[verification.badge]}
+          />
+        )}
+        {encrypted && (
+          <li>
+            <Button action="verify" label={c.verify} onClick={onVerify} />
+          </li>
+        )}
       </ul>
     </details>
   );

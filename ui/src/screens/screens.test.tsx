@@ -256,7 +256,7 @@ describe("a call", () => {
 
   it("shows how good the connection is, and the rest about it on request", () => {
     call();
-    expect(badges()).toEqual(["quality", "quality-words", "route", "encrypted"]);
+    expect(badges()).toEqual(["verification", "quality", "quality-words", "route", "encrypted"]);
     const details = find<HTMLDetailsElement>(".connection");
     expect(details.open, "closed until the user asks").toBe(false);
     expect(find(".connection > summary").getAttribute("aria-label")).toBe(
@@ -287,6 +287,7 @@ describe("a call", () => {
     });
     expect(new Set(badges())).toEqual(
       new Set([
+        "verification",
         "encrypted",
         "route",
         "quality",
@@ -449,6 +450,7 @@ describe("the end", () => {
       kind: "ended",
       reason: "RELAY_REFUSED",
       cause: "SIGNALING_TOKEN_NEEDED",
+      mismatch: null,
       durationMs: null,
       name: null,
       otherServer: null,
@@ -464,6 +466,7 @@ describe("the end", () => {
       kind: "ended",
       reason: "RELAY_REFUSED",
       cause: "SIGNALING_TOKEN_NEEDED",
+      mismatch: null,
       durationMs: null,
       name: null,
       otherServer: "chat.example.org",
@@ -479,6 +482,7 @@ describe("the end", () => {
       kind: "ended",
       reason: "HUNG_UP",
       cause: null,
+      mismatch: null,
       durationMs: null,
       name: null,
       otherServer: null,

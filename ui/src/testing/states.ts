@@ -7,7 +7,14 @@ import { NOW } from "../../tests/states.mjs";
 import type { AppState, CallerKind, IncomingCall } from "../generated/contract";
 import { initialPage, type Actions, type PageState, type View } from "../page-state";
 
-export { HOSTILE, NOW, STATES, call as makeCall, state as makeState } from "../../tests/states.mjs";
+export {
+  HOSTILE,
+  NOW,
+  SAFETY_WORDS,
+  STATES,
+  call as makeCall,
+  state as makeState,
+} from "../../tests/states.mjs";
 
 /** Someone who rings. */
 export const makeRing = (kind: CallerKind): IncomingCall => ({

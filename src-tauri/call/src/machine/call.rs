@@ -344,7 +344,6 @@ impl CallMachine {
             Input::CodeMismatch(peer) if self.peer() == Some(peer) => {
                 self.end(EndCode::CodeMismatch);
             }
-            Input::CodeMismatch(_) => {}
             Input::PeerConnected(peer) => self.peer_connected(now, peer),
             Input::PeerFailed(peer) => self.peer_failed(now, peer),
             Input::PeerClosed(peer) => self.peer_closed(now, peer),
@@ -354,7 +353,7 @@ impl CallMachine {
                 PeerFault::Misbehaved => EndCode::PartnerMisbehaved,
                 PeerFault::Internal => EndCode::ConnectionFailed,
             }),
-            Input::PeerFaulted(..) => {}
+            Input::CodeMismatch(_) | Input::PeerFaulted(..) => {}
             Input::Heard(peer, at) => self.heard(peer, at),
             Input::RouteLost(peer) => self.restart(now, peer),
             Input::Woken => {

@@ -58,6 +58,11 @@ impl SharedGuesses {
     pub fn spent(&self) -> u32 {
         self.0.lock().spent()
     }
+
+    /// Counts a guess. A call counts its own.
+    pub fn spend(&self) {
+        self.0.lock().spend();
+    }
 }
 
 /// What the user is shown about the partner's identity.

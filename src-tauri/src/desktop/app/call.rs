@@ -6,21 +6,18 @@ use tandem_call::CallEventKind;
 use tandem_call::{EndCode, EndReason};
 use tandem_media::error::{MediaEvent, MediaPart};
 use tandem_media::video::VideoSpec;
-use tandem_nearby::Neighbour;
 use tandem_signaling::ServerUrl;
 use tandem_signaling::client::{ClientConfig, ClientErrorCode};
-use tandem_signaling::message::{KnockId, is_room_code};
+use tandem_signaling::message::is_room_code;
 
-use super::{
-    App, CallGoal, CallId, CallPlan, Effect, Figures, LineId, Now, SLOW_CONNECTION_AFTER, partner,
-};
+use super::target::Target;
+use super::trust::CallTrust;
+use super::{App, CallId, CallPlan, Effect, Figures, LineId, Now, SLOW_CONNECTION_AFTER, partner};
 use crate::desktop::command::{CommandError, CommandErrorCode};
 use crate::desktop::recents::Recent;
 use crate::desktop::state::{
-    CallerKind, ConnectingStep, InCall, Partner, ProblemPlace, Screen, Search, ServerStatus,
-    Settings,
+    CallerKind, ConnectingStep, InCall, Partner, ProblemPlace, Screen, ServerStatus, Settings,
 };
-use crate::invite::NearbyAddress;
 use crate::values::RoomText;
 
 /// The running search or call. It exists exactly while the screen is `Waiting`, `Connecting` or
@@ -45,124 +42,8 @@ pub(super) struct ActiveCall {
     pub(super) camera_failed: bool,
     /// The user answered with sound only, and has not switched the camera on since.
     pub(super) sound_only: bool,
-}
-
-/// The person or people that a search is for.
-#[derive(Debug, Clone)]
-pub(super) enum Target {
-    /// Anyone who searches too.
-    Anyone,
-    /// The person who enters the same code, or sent the invite.
-    Room(RoomText),
-    /// A person of an earlier call.
-    Person(Box<Recent>),
-    /// A person nearby.
-    Nearby(Box<Neighbour>),
-    /// The person who rings.
-    Answer {
-        knock: KnockId,
-        name: Option<String>,
-        /// In which room.
-        room: String,
-        kind: CallerKind,
-    },
-}
-
-impl Target {
-    fn goal(&self) -> CallGoal {
-        match self {
-            Self::Anyone => CallGoal::Anyone,
-            Self::Room(room) => CallGoal::Room {
-                room: room.room(),
-                must_exist: room.must_exist(),
-            },
-            Self::Person(recent) => CallGoal::Room {
-                room: recent.room.clone(),
-                must_exist: true,
-            },
-            Self::Nearby(neighbour) => CallGoal::Room {
-                room: neighbour.room.clone(),
-                must_exist: true,
-            },
-            Self::Answer { knock, .. } => CallGoal::Answer(knock.clone()),
-        }
-    }
-
-    /// Whether it rings a person nearby, at the server in that person's app.
-    pub(super) fn rings_nearby(&self) -> bool {
-        matches!(self, Self::Nearby(_) | Self::Room(RoomText::Nearby(_)))
-    }
-
-    /// As the page shows it. `own_server` is the user's.
-    fn shown(&self, own_server: Option<&ServerUrl>) -> Search {
-        match self {
-            Self::Anyone => Search::Anyone,
-            Self::Room(RoomText::Link(link)) => Search::Room {
-                code: link.invite.to_string(),
-                server: Some(&link.server)
-                    .filter(|server| Some(*server) != own_server)
-                    .map(|server| server.authority().to_owned()),
-                invited: true,
-            },
-            Self::Room(RoomText::Nearby(_)) => Search::Nearby { name: None },
-            Self::Room(room) => Search::Room {
-                code: room.to_string(),
-                server: None,
-                invited: matches!(room, RoomText::Invite(_)),
-            },
-            Self::Person(recent) => Search::Person {
-                name: recent.name.clone(),
-            },
-            Self::Nearby(neighbour) => Search::Nearby {
-                name: partner::sanitized_name(neighbour.name.as_deref()),
-            },
-            Self::Answer { name, .. } => Search::Answer { name: name.clone() },
-        }
-    }
-
-    /// Whether the two know each other.
-    fn is_known(&self) -> bool {
-        !matches!(self, Self::Anyone)
-    }
-
-    /// Where the person who sent this link can be reached on the network of both.
-    fn address_nearby(&self) -> Option<NearbyAddress> {
-        match self {
-            Self::Room(RoomText::Link(link)) => {
-                NearbyAddress::new(link.at?).filter(|address| address.is_nearby())
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether it answers a person nearby, on this app's own server.
-    pub(super) fn answers_nearby(&self) -> bool {
-        matches!(
-            self,
-            Self::Answer {
-                kind: CallerKind::Nearby,
-                ..
-            }
-        )
-    }
-
-    /// Whether the call goes to a person on the same network, without a server in between.
-    fn is_nearby(&self) -> bool {
-        self.answers_nearby() || self.rings_nearby()
-    }
-
-    /// Whether the same search can be made again, after a call or one that was never connected.
-    pub(super) fn can_repeat(&self, was_connected: bool) -> bool {
-        match self {
-            Self::Anyone
-            | Self::Room(RoomText::Code(_) | RoomText::Nearby(_))
-            | Self::Person(_)
-            | Self::Nearby(_) => true,
-            // An invite serves one call.
-            Self::Room(_) => !was_connected,
-            Self::Answer { .. } => false,
-        }
-    }
+    /// What is known about who the partner is.
+    pub(super) trust: CallTrust,
 }
 
 impl App {
@@ -185,8 +66,10 @@ impl App {
         self.again = None;
         self.end_knock();
         self.stop_tone();
+        let trust = self.call_trust(&target, &url);
         let line = self.lend_line(&server, &target);
         let mut plan = self.plan(server, &target, line);
+        plan.code = trust.planned_code();
         plan.camera_on &= video;
         self.hand_over_devices(&plan);
 
@@ -211,6 +94,7 @@ impl App {
             connected_at: None,
             camera_failed: false,
             sound_only: !video,
+            trust,
         });
 
         self.show_waiting(now);
@@ -267,6 +151,7 @@ impl App {
             line,
             rings_nearby: target.rings_nearby(),
             goal: target.goal(),
+            code: None,
             profile: self.profile(),
             video: self.video(),
             video_quality: self.video_quality(),
@@ -317,7 +202,9 @@ impl App {
             (true, _) => self.newest_recent().map(Target::Person),
             (false, target) => {
                 let was_connected = call.connected_at.is_some();
-                Some(target).filter(|target| target.can_repeat(was_connected))
+                Some(target).filter(|target| {
+                    target.can_repeat(was_connected) && call.trust.can_repeat(code)
+                })
             }
         };
 
@@ -330,6 +217,7 @@ impl App {
             reason: code,
             cause,
             duration_ms: lasted.map(millis),
+            mismatch: call.trust.mismatch(code),
             name: call.partner_name,
             other_server: Some(&call.server)
                 .filter(|server| Some(*server) != own_server.as_ref())
@@ -401,8 +289,7 @@ impl App {
                     (call.partner_muted, call.partner_camera_off) = (muted, !camera_on);
                 });
             }
-            // The window does not show it yet.
-            CallEventKind::Verification(_) => {}
+            CallEventKind::Verification(state) => self.on_verification(state),
             CallEventKind::PartnerRefuses(refused) => self.in_call(|call| {
                 call.partner_refuses_audio = refused.audio;
                 call.partner_refuses_video = refused.video;
@@ -477,7 +364,7 @@ impl App {
         let before = match &call.target {
             Target::Person(before) => Some(before.room.clone()),
             Target::Answer { room, .. } => Some(room.clone()),
-            Target::Anyone | Target::Room(_) | Target::Nearby(_) => None,
+            Target::Anyone | Target::Room(_) | Target::OwnRoom { .. } | Target::Nearby(_) => None,
         };
         self.remember(recent, before.as_deref());
     }
@@ -489,6 +376,7 @@ impl App {
         let by_user = !matches!(call.target, Target::Answer { .. });
         call.slow_at = Some(now.at + SLOW_CONNECTION_AFTER);
         call.connected_at = None;
+        call.trust.on_matched();
         self.effects.push_back(Effect::ShowRemote(true));
         let name = partner.name.clone();
         self.state.screen = Screen::Connecting {
@@ -513,6 +401,7 @@ impl App {
         let Some(call) = &mut self.call else { return };
         (call.slow_at, call.connected_at) = (None, Some(now.at));
         let known = call.target.is_known();
+        let verification = call.trust.shown();
         let by_invite = matches!(
             call.target,
             Target::Answer {
@@ -538,6 +427,7 @@ impl App {
             connected_at_ms: now.unix_ms,
             route: None,
             encrypted: false,
+            verification,
             quality: None,
             muted,
             camera_on: camera_enabled && !sound_only,

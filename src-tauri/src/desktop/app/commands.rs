@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use tandem_call::EndCode;
 use tandem_signaling::ServerUrlError;
 
-use super::call::Target;
+use super::target::Target;
 use super::{App, CallId, Effect, Now, Tone, choice};
 use crate::desktop::command::{Command, CommandError, CommandErrorCode, Secret};
 use crate::desktop::state::{HostState, HostStatus, ProblemPlace, Screen, Settings};
@@ -188,6 +188,7 @@ impl App {
 
                 Ok(())
             }
+            Command::WordsCompared { words, equal } => self.words_compared(&words, equal),
             Command::RefreshDevices => {
                 self.retry_camera();
                 self.retry_microphone();
@@ -371,7 +372,7 @@ impl App {
     }
 
     /// Queues an effect for the running call, if there is one.
-    fn send_to_call(&mut self, effect: impl FnOnce(CallId) -> Effect) {
+    pub(super) fn send_to_call(&mut self, effect: impl FnOnce(CallId) -> Effect) {
         if let Some(call) = &self.call {
             let effect = effect(call.id);
             self.effects.push_back(effect);
@@ -395,7 +396,7 @@ fn read_room(text: &str) -> Result<RoomText, CommandError> {
 }
 
 /// Refuses a command that is not possible now.
-fn require(is_possible: bool) -> CommandResult {
+pub(super) fn require(is_possible: bool) -> CommandResult {
     if is_possible {
         Ok(())
     } else {

@@ -8,7 +8,7 @@ use tandem_signaling::ServerUrl;
 use tandem_signaling::client::{ClientConfig, ClientErrorCode};
 use tandem_signaling::message::{ClaimToken, FormerClaim, KnockId, UserId};
 
-use super::call::Target;
+use super::target::Target;
 use super::{App, Effect, Now};
 use crate::desktop::state::{Screen, ServerState, ServerStatus};
 

@@ -3,17 +3,19 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use tandem_call::Profile;
+use tandem_call::{CallCode, Profile, SharedGuesses};
 use tandem_signaling::ServerUrl;
 use tandem_signaling::message::{ClaimToken, FormerClaim, KnockId, MAX_LISTEN_ROOMS, UserId};
+use tandem_trust::Party;
 
-use super::call::Target;
+use super::target::Target;
+use super::trust::GuestCodes;
 use super::{App, Effect, LineUse, Now, RoomClaim, partner};
 use crate::desktop::command::{CommandError, CommandErrorCode};
 use crate::desktop::recents::Recent;
 use crate::desktop::state::{
-    CallerKind, HostStatus, IncomingCall, Invitation, OpenedInvite, Partner, ProblemPlace,
-    RecentCall, Screen, ServerStatus,
+    CallerKind, HostStatus, IncomingCall, Invitation, Mismatch, OpenedInvite, Partner,
+    ProblemPlace, RecentCall, Screen, ServerStatus,
 };
 use crate::error_code::AppErrorCode;
 use crate::invite::{Invite, InviteLink, NearbyAddress};
@@ -34,6 +36,8 @@ pub(super) struct Meeting {
     was_replaced: bool,
     /// Who rings, the first first: at most one at the signaling server, and one nearby.
     pub(super) ringing: Vec<Ringing>,
+    /// The codes of other people's invites that the user has joined with.
+    pub(super) guest_codes: GuestCodes,
     /// The invite or code that was opened as a link.
     opened: Option<RoomText>,
     /// People of earlier calls, in the order in which the page shows them.
@@ -46,6 +50,8 @@ pub(super) struct Ringing {
     pub(super) knock: KnockId,
     /// In which room.
     pub(super) room: String,
+    /// How the person is verified, if they have the invite.
+    pub(super) code: Option<CallCode>,
     /// Where from, if it is a person nearby.
     pub(super) address: Option<IpAddr>,
     /// As the page shows it.
@@ -69,6 +75,7 @@ impl Ringing {
             name: self.call.name,
             room: self.room,
             kind: self.call.kind,
+            code: self.code,
         }
     }
 }
@@ -77,6 +84,8 @@ impl Ringing {
 #[derive(Debug, Clone)]
 struct Claim {
     invite: Invite,
+    /// The guesses at its code, in all calls with it.
+    guesses: SharedGuesses,
     /// With what to ask for the room again.
     former: Option<FormerClaim>,
     /// As whom the server knew this app.
@@ -177,6 +186,45 @@ impl App {
         }
     }
 
+    /// How a guest of the user's invite is verified.
+    fn invite_code(&self) -> Option<CallCode> {
+        let claim = self
+            .meeting
+            .claimed
+            .as_ref()
+            .filter(|_| self.checks_words)?;
+        Some(CallCode {
+            code: claim.invite.code(),
+            party: Party::Inviter,
+            guesses: claim.guesses.clone(),
+        })
+    }
+
+    /// Gives up an invite whose code was guessed at too often, and says so if the last screen of the
+    /// call does not.
+    pub(super) fn withdraw_spent_invite(&mut self) {
+        let is_spent = |claim: &Option<Claim>| {
+            let guesses = claim.as_ref().map(|claim| &claim.guesses);
+            guesses.is_some_and(SharedGuesses::is_void)
+        };
+        let meeting = &self.meeting;
+
+        // In a call, the guess may still turn out to be right.
+        if self.call.is_none() && (is_spent(&meeting.claimed) || is_spent(&meeting.lost)) {
+            self.withdraw_invite();
+            let is_told = matches!(
+                self.state.screen,
+                Screen::Ended {
+                    mismatch: Some(Mismatch::SpentInvite),
+                    ..
+                }
+            );
+            if !is_told {
+                self.problem(ProblemPlace::Invite, AppErrorCode::InviteSpent, None);
+            }
+        }
+    }
+
     /// The room of the invite.
     fn claimed_room(&self) -> Option<String> {
         let claim = self.meeting.claimed.as_ref()?;
@@ -216,15 +264,16 @@ impl App {
             return;
         };
 
-        let invite = match self.meeting.lost.take().map(|claim| claim.invite) {
-            Some(before) if before.number == number => before,
+        let (invite, guesses) = match self.meeting.lost.take() {
+            Some(before) if before.invite.number == number => (before.invite, before.guesses),
             before => {
                 self.meeting.was_replaced |= before.is_some();
-                Invite::new(number, random)
+                (Invite::new(number, random), SharedGuesses::default())
             }
         };
         self.meeting.claimed = Some(Claim {
             invite,
+            guesses,
             former,
             owner: self.line_user(),
         });
@@ -287,11 +336,11 @@ impl App {
     /// The server cannot ring: waits in the room of the invite, where the first to come is matched.
     /// After that the invite is used up, so that the app never starts to wait by itself again.
     pub(super) fn wait_in_own_room(&mut self, now: Now) {
-        if let Some(Invitation::Ready { code, .. }) = &self.state.invitation
-            && let Ok(invite) = code.parse()
-        {
+        let invite = self.meeting.claimed.as_ref().map(|claim| claim.invite);
+        if let Some(invite) = invite {
+            let code = self.invite_code();
             self.withdraw_invite();
-            let own_room = Target::Room(RoomText::Invite(invite));
+            let own_room = Target::OwnRoom { invite, code };
             // There is a server, because it gave the invite.
             let _ = self.start_call(now, own_room);
         }
@@ -304,10 +353,10 @@ impl App {
             return;
         }
 
-        let kind = if self.claimed_room().as_deref() == Some(room) {
-            CallerKind::Invited
+        let (kind, code) = if self.claimed_room().as_deref() == Some(room) {
+            (CallerKind::Invited, self.invite_code())
         } else {
-            CallerKind::Known
+            (CallerKind::Known, None)
         };
 
         // The server shows one caller at a time: another is there because that one is gone.
@@ -316,6 +365,7 @@ impl App {
         self.meeting.ringing.push(Ringing {
             knock,
             room: room.to_owned(),
+            code,
             address: None,
             call,
         });

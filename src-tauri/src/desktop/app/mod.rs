@@ -20,14 +20,17 @@ mod problems;
 mod profile;
 mod replaced;
 mod surroundings;
+mod target;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 pub use choice::{NONE, camera_id};
 pub(super) use commands::BITRATES_KBPS;
 pub use line::{LineEvent, LineId, LineUse, RoomClaim};
 pub use nearby::NearbyEvent;
 pub use surroundings::{Notification, NotificationReply, Tone, ToneSpec};
+pub use trust::PlannedCode;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -41,6 +44,7 @@ use tandem_media::video::{VideoFormat, VideoSpec};
 use tandem_signaling::ServerUrl;
 use tandem_signaling::client::{BearerToken, ClientConfig, TrustedRoots};
 use tandem_signaling::message::KnockId;
+use tandem_trust::SafetyWords;
 
 use super::access::{Access, ServerToken};
 use super::command::{Command, CommandError};
@@ -52,15 +56,17 @@ use super::state::{
     Screen, ServerState, Settings, StateChange,
 };
 use crate::error_code::AppErrorCode;
+use crate::invite;
 use crate::video_quality::VideoQuality;
 use access::AppAccess;
-use call::{ActiveCall, Target};
+use call::ActiveCall;
 use line::Line;
 use lobby_devices::LobbyDevices;
 use meet::Meeting;
 use nearby::Nearby;
 use replaced::Replaced;
 use surroundings::Surroundings;
+use target::Target;
 
 /// A connection that takes longer is shown as slow, and the page offers to retry.
 pub const SLOW_CONNECTION_AFTER: Duration = Duration::from_secs(10);
@@ -123,6 +129,8 @@ pub struct CallPlan {
     pub rings_nearby: bool,
     /// The person or people that the call is for.
     pub goal: CallGoal,
+    /// The code that both sides have to know.
+    pub code: Option<PlannedCode>,
     /// What the partner sees of the user.
     pub profile: Profile,
     /// The video to send.
@@ -254,6 +262,8 @@ pub enum Effect {
     SetAudioSink(CallId, AudioSink),
     /// Change what is done to the microphone's audio.
     SetProcessing(CallId, Processing),
+    /// The user has compared the safety words that were shown, and they are equal or not.
+    WordsCompared(CallId, SafetyWords, bool),
     /// Try the devices at once that do not work.
     RetryDevices(CallId),
     /// Show the remote video from now on, or hide it at once. Hidden between two partners, so that
@@ -339,6 +349,8 @@ pub struct App {
     line: Option<Line>,
     nearby: Nearby,
     meeting: Meeting,
+    /// Calls by invite verify the partner by its words.
+    checks_words: bool,
     /// What `next` searches for after a call.
     again: Option<Target>,
     surroundings: Surroundings,
@@ -406,6 +418,7 @@ impl App {
             line: None,
             nearby: Nearby::default(),
             meeting: Meeting::new(recents),
+            checks_words: invite::CHECKS_WORDS,
             again: None,
             surroundings: Surroundings::default(),
             local_server_url: None,
@@ -490,6 +503,7 @@ impl App {
             self.again = None;
         }
 
+        self.withdraw_spent_invite();
         self.state.token = self.shown_token();
         self.show_opened();
         self.sync_devices();

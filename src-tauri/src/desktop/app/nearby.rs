@@ -13,8 +13,8 @@ use tandem_signaling::ServerUrl;
 use tandem_signaling::client::ClientConfig;
 use tandem_signaling::message::KnockId;
 
-use super::call::Target;
 use super::meet::Ringing;
+use super::target::Target;
 use super::{App, Effect, LineEvent, LineId, Now, partner};
 use crate::desktop::command::{CommandError, CommandErrorCode};
 use crate::desktop::state::{
@@ -365,6 +365,7 @@ impl App {
         let ringing = Ringing {
             knock,
             room: room.to_owned(),
+            code: None,
             address,
             call: self.incoming(partner::sanitized(profile), CallerKind::Nearby),
         };

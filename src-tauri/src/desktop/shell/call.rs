@@ -8,10 +8,11 @@ use tandem_call::{Call, CallOptions, CallStats, SharedLine};
 use tandem_media::audio::{AudioConfig, AudioSink, AudioSource, Processing};
 use tandem_media::video::{SharedVideo, VideoSpec};
 use tandem_media::{Observer, VideoFrame};
+use tandem_trust::SafetyWords;
 use tokio::task::JoinHandle;
 
 use super::Handle;
-use crate::desktop::app::{CallGoal, CallId, CallPlan, Figures, Input};
+use crate::desktop::app::{CallGoal, CallId, CallPlan, Figures, Input, PlannedCode};
 use crate::desktop::frames::Streams;
 use crate::desktop::state::RouteKind;
 
@@ -131,6 +132,10 @@ impl RunningCall {
         self.call.set_processing(processing);
     }
 
+    pub(super) fn words_compared(&self, shown: SafetyWords, are_equal: bool) {
+        self.call.words_compared(shown, are_equal);
+    }
+
     pub(super) fn retry_devices(&self) {
         self.call.retry_devices();
     }
@@ -153,6 +158,7 @@ fn options(plan: CallPlan, line: SharedLine, camera: SharedVideo) -> CallOptions
         CallGoal::Answer(knock) => options.answer = Some(knock),
     }
 
+    options.code = plan.code.map(|PlannedCode(code)| code);
     options.profile = plan.profile;
 
     options.video = if plan.camera_on {

@@ -219,6 +219,9 @@ impl Executor {
             Effect::SetProcessing(id, processing) => {
                 self.with_call(id, |call| call.set_processing(processing));
             }
+            Effect::WordsCompared(id, words, are_equal) => {
+                self.with_call(id, |call| call.words_compared(words, are_equal));
+            }
             Effect::RetryDevices(id) => self.with_call(id, RunningCall::retry_devices),
             Effect::ShowRemote(shown) => self.streams.remote.set_open(shown),
             Effect::ListDevices => {
@@ -512,6 +515,7 @@ mod tests {
 
     fn plan(camera_on: bool) -> Box<CallPlan> {
         Box::new(CallPlan {
+            code: None,
             // Nothing listens there: the search continues until it is cancelled.
             server: ClientConfig::new("ws://127.0.0.1:1".parse().unwrap()),
             line: None,

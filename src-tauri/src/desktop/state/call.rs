@@ -5,7 +5,7 @@ use tandem_call::EndCode;
 use tandem_signaling::client::ClientErrorCode;
 use ts_rs::TS;
 
-use super::Search;
+use super::{Mismatch, Search, Verification};
 
 /// The screen that is shown, with its contents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
@@ -50,6 +50,8 @@ pub enum Screen {
         reason: EndCode,
         /// What is wrong with the signaling server, if it ended for that reason.
         cause: Option<ClientErrorCode>,
+        /// What did not match, if it ended for that reason.
+        mismatch: Option<Mismatch>,
         /// How long it lasted; `null` if it never connected.
         duration_ms: Option<u64>,
         /// The name of the partner, if there was one who gave it.
@@ -75,6 +77,8 @@ pub struct InCall {
     pub route: Option<RouteKind>,
     /// Whether the media is encrypted: true once the ciphers have been negotiated.
     pub encrypted: bool,
+    /// What is known about who the partner is.
+    pub verification: Verification,
     /// From 1, bad, to 3, good; `null` before it is known.
     #[ts(type = "1 | 2 | 3 | null")]
     pub quality: Option<u8>,

@@ -11,12 +11,14 @@ mod nearby;
 mod settings;
 #[cfg(test)]
 pub(super) mod typescript;
+mod verification;
 
 pub use call::{ConnectingStep, InCall, Partner, RouteKind, Screen};
 pub use change::{MicrophoneLevel, StateChange, StateChanges};
 pub use meet::{CallerKind, IncomingCall, Invitation, OpenedInvite, RecentCall, Search};
 pub use nearby::{NearbyPerson, NearbyReach, NearbyState, NearbyStatus};
 pub use settings::{Codec, Settings, Theme, TokenState, VideoSize};
+pub use verification::{BadgeKind, InviteEnd, Mismatch, Verification};
 
 use serde::Serialize;
 use tandem_signaling::ServerUrl;

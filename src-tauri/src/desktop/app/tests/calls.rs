@@ -101,6 +101,7 @@ fn a_call_goes_from_search_to_end() {
     world.call_event(ended(EndCode::PartnerLeft));
     let end = Screen::Ended {
         reason: EndCode::PartnerLeft,
+        mismatch: None,
         cause: None,
         duration_ms: Some(30_000),
         name: Some("Bea".into()),

@@ -15,6 +15,7 @@ mod recents;
 mod ringing;
 mod ringing_at_once;
 mod server;
+mod trust;
 mod window;
 
 use std::time::{Duration, Instant};

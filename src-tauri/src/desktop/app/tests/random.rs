@@ -1,11 +1,12 @@
 //! Property test: the rules that hold for any order of commands, events and failures.
 
 use proptest::prelude::*;
-use tandem_call::Refused;
+use tandem_call::{Refused, VerificationState};
 use tandem_media::error::{MediaEvent, MediaPart};
 use tandem_nearby::{NearbyChange, Neighbour, NeighbourId, Reach};
 use tandem_signaling::client::ClientErrorCode;
 use tandem_signaling::message::MAX_LISTEN_ROOMS;
+use tandem_trust::Badge;
 
 use super::*;
 use crate::desktop::command::Secret;
@@ -86,6 +87,10 @@ fn command() -> impl Strategy<Value = Command> {
         1 => Just(Command::StopHost),
         1 => Just(Command::TestSpeaker),
         1 => Just(Command::RefreshDevices),
+        1 => (1_u8..3, any::<bool>()).prop_map(|(seed, equal)| Command::WordsCompared {
+            words: trust::as_shown(trust::words(seed)),
+            equal,
+        }),
         1 => (0_u32..50).prop_map(|id| Command::DismissProblem { id }),
     ]
 }
@@ -119,6 +124,11 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<(bool, bool)>().prop_map(|(muted, camera_on)| CallEventKind::PartnerState { muted, camera_on }),
         1 => any::<(bool, bool)>().prop_map(|(audio, video)| CallEventKind::PartnerRefuses(Refused { audio, video })),
         1 => Just(ended(EndCode::PartnerLeft)),
+        1 => Just(ended(EndCode::CodeMismatch)),
+        1 => any::<bool>().prop_map(|has_words| CallEventKind::Verification(VerificationState {
+            badge: Badge::NotVerified,
+            words: has_words.then(|| trust::words(1)),
+        })),
         1 => Just(ended(EndCode::RelayUnreachable)),
         1 => Just(failed(MediaPart::Camera)),
         1 => Just(failed(MediaPart::Microphone)),
@@ -409,6 +419,7 @@ impl Watcher {
             }
             Effect::Next(id)
             | Effect::SetMuted(id, _)
+            | Effect::WordsCompared(id, ..)
             | Effect::SetCameraOn(id, _)
             | Effect::SetVideo(id, _)
             | Effect::SetAudioSource(id, _)
@@ -575,6 +586,7 @@ proptest! {
     #[test]
     fn any_order_of_inputs_keeps_the_rules(steps in prop::collection::vec(step(), 1..120)) {
         let (mut world, mut watcher) = (World::new(), Watcher::default());
+        world.app.checks_words = true;
         let mut revision = 0;
         let (mut last_preview, mut last_call, mut last_line, mut last_nearby) = (None, CallId(0), LineId(0), LineId(0));
         let close = [Step::Input(Input::CloseRequested), Step::Input(Input::CloseRequested), Step::Command(Command::FindPartner)];
@@ -596,6 +608,13 @@ proptest! {
                     let running = world.app.call.as_ref().map(|call| call.id);
                     let id = if old { Some(last_call) } else { running };
                     last_call = running.unwrap_or(last_call);
+
+                    if let Some(call) = world.app.call.as_ref()
+                        && event == ended(EndCode::CodeMismatch)
+                        && let Some(PlannedCode(code)) = call.trust.planned_code()
+                    {
+                        code.guesses.spend();
+                    }
 
                     if let Some(id) = id {
                         world.input(Input::Call(id, event));

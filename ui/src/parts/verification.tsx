@@ -1,0 +1,149 @@
+// Who is at the other end of a call: what the badge says, what that protects from, and the safety
+// words to compare.
+
+import { useLayoutEffect, useRef } from "preact/hooks";
+
+import type { BadgeKind, InCall, Verification } from "../generated/contract";
+import { words } from "../locale";
+import type { View } from "../page-state";
+import { Button } from "./button";
+import { Icon, type IconName } from "./icons";
+
+const t = words.call.verification;
+
+/** A verified call has a mark of its own, so that nobody has to tell two colors apart. */
+export function badgeIcon(badge: BadgeKind): IconName {
+  switch (badge) {
+    case "verifiedByCode":
+    case "verifiedByUser":
+      return "shield";
+    case "noLongerVerified":
+      return "warning";
+    case "notVerified":
+      return "lock";
+  }
+}
+
+/** Says how far the other person is verified. A click explains it and shows the words. */
+export function VerificationBadge({ call, onOpen }: { call: InCall; onOpen: () => void }) {
+  const { badge } = call.verification;
+  return (
+    <li class={badge === "noLongerVerified" ? "attention" : undefined}>
+      <button
+        type="button"
+        class={`badge verification-badge${badge === "noLongerVerified" ? " attention" : ""}`}
+        data-badge="verification"
+        data-action="verification"
+        data-verification={badge}
+        aria-haspopup="dialog"
+        aria-label={`${t.badge[badge]}: ${t.open}`}
+        onClick={onOpen}
+      >
+        <Icon name={badgeIcon(badge)} />
+        <span>{t.badge[badge]}</span>
+      </button>
+    </li>
+  );
+}
+
+interface DialogProps extends Pick<View, "act"> {
+  verification: Verification;
+  open: boolean;
+  onClose: () => void;
+}
+
+/** Escape closes it; the call goes on. */
+export function VerificationDialog({ verification, open, onClose, act }: DialogProps) {
+  const dialog = useRef<HTMLDialogElement>(null);
+
+  useLayoutEffect(() => {
+    const element = dialog.current;
+    if (!element || element.open === open) return;
+    if (open) element.showModal();
+    else element.close();
+  }, [open]);
+
+  return (
+    <dialog
+      ref={dialog}
+      id="verification"
+      class="verification"
+      aria-labelledby="verification-title"
+      onClose={onClose}
+    >
+      {open && (
+        <>
+          <div class="dialog-head">
+            <h2 id="verification-title">{t.title}</h2>
+            <Button
+              action="close-verification"
+              icon="close"
+              label={t.close}
+              iconOnly
+              kind="quiet"
+              onClick={onClose}
+            />
+          </div>
+          <div class="dialog-body">
+            <Explanation verification={verification} />
+            <Words verification={verification} act={act} />
+          </div>
+        </>
+      )}
+    </dialog>
+  );
+}
+
+/** What the badge says, and what that protects from. */
+function Explanation({ verification: { badge, byInvite } }: { verification: Verification }) {
+  return (
+    <div class="verification-state">
+      <p role="status" class="verification-badge-text">
+        <Icon name={badgeIcon(badge)} />
+        <strong>{t.badge[badge]}</strong>
+      </p>
+      <p>{t.explanation[badge]}</p>
+      {byInvite === "inviter" && <p class="hint">{t.browser}</p>}
+    </div>
+  );
+}
+
+function Words({ verification, act }: Pick<DialogProps, "verification" | "act">) {
+  const { badge, words: shown } = verification;
+  if (badge === "verifiedByCode") return null;
+  if (shown === null) return <p class="hint">{t.none}</p>;
+
+  const compared = (equal: boolean) => () =>
+    void act.send({ type: "wordsCompared", words: shown, equal });
+  return (
+    <section class="verification-words" aria-labelledby="safety-words-title">
+      <h3 id="safety-words-title">{t.words}</h3>
+      <p>{t.compare}</p>
+      <ol class="safety-words" lang="en">
+        {shown.map((word, index) => (
+          <li key={index}>{word}</li>
+        ))}
+      </ol>
+      <div class="buttons">
+        {badge !== "verifiedByUser" && (
+          <Button
+            action="words-match"
+            icon="check"
+            label={t.match}
+            kind="primary"
+            onClick={compared(true)}
+          />
+        )}
+        <Button
+          action="words-differ"
+          icon="hangUp"
+          label={t.differ}
+          kind={badge === "verifiedByUser" ? "secondary" : "danger"}
+          onClick={compared(false)}
+        />
+      </div>
+      <p class="hint">{t.differNote}</p>
+      <p class="hint">{t.voice}</p>
+    </section>
+  );
+}
