@@ -344,6 +344,7 @@ fn both_ends_of_an_invite_verify_each_other_by_its_words() {
         ("7", "notVerified", true),
     ] {
         let output = run(&[
+            "--headless",
             "--pair",
             "--room",
             room,
