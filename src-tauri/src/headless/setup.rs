@@ -35,7 +35,6 @@ pub(super) fn alone(args: &CallArgs, server: ClientConfig) -> PeerSetup {
         .room
         .as_ref()
         .and_then(RoomText::invite)
-        .filter(|_| invite::CHECKS_WORDS)
         .map(|invite| CallCode::new(invite.code(), args.party()));
     peer.intent.needs_speaker = matches!(&args.speaker, Some(sink) if *sink != AudioSink::None);
     save_files(&mut peer, args);

@@ -17,11 +17,6 @@ pub use link::{InviteLink, InviteLinkError, MAX_LINK_CHARS, has_scheme};
 pub use nearby::{NEARBY_PORT, NEARBY_ROOM, NearbyAddress, NotNearbyAddress};
 pub use tandem_trust::{UnknownWord, WORDS, Word};
 
-/// Whether calls by invite verify the partner by the words. All who answer or make an invite must do
-/// so at once, because a call by code ends if the partner takes no part: this becomes true when the
-/// guest page does. `--pair` does it already, because both of its ends are this program.
-pub const CHECKS_WORDS: bool = true;
-
 /// The longest text that is looked at: the longest invite has 29 characters, and people add spaces.
 const MAX_TEXT_CHARS: usize = 100;
 

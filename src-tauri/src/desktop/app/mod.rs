@@ -349,8 +349,6 @@ pub struct App {
     line: Option<Line>,
     nearby: Nearby,
     meeting: Meeting,
-    /// Calls by invite verify the partner by its words.
-    checks_words: bool,
     /// What `next` searches for after a call.
     again: Option<Target>,
     surroundings: Surroundings,
@@ -418,7 +416,6 @@ impl App {
             line: None,
             nearby: Nearby::default(),
             meeting: Meeting::new(recents),
-            checks_words: invite::CHECKS_WORDS,
             again: None,
             surroundings: Surroundings::default(),
             local_server_url: None,

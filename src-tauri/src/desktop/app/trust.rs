@@ -114,10 +114,10 @@ impl App {
     pub(super) fn call_trust(&mut self, target: &Target, server: &ServerUrl) -> CallTrust {
         let code = match target {
             Target::Answer { code, .. } | Target::OwnRoom { code, .. } => code.clone(),
-            Target::Room(room) if self.checks_words => room
+            Target::Room(room) => room
                 .invite()
                 .map(|invite| self.meeting.guest_codes.get(server, invite.code())),
-            Target::Room(_) | Target::Anyone | Target::Person(_) | Target::Nearby(_) => None,
+            Target::Anyone | Target::Person(_) | Target::Nearby(_) => None,
         };
 
         CallTrust { code, state: None }

@@ -586,7 +586,6 @@ proptest! {
     #[test]
     fn any_order_of_inputs_keeps_the_rules(steps in prop::collection::vec(step(), 1..120)) {
         let (mut world, mut watcher) = (World::new(), Watcher::default());
-        world.app.checks_words = true;
         let mut revision = 0;
         let (mut last_preview, mut last_call, mut last_line, mut last_nearby) = (None, CallId(0), LineId(0), LineId(0));
         let close = [Step::Input(Input::CloseRequested), Step::Input(Input::CloseRequested), Step::Command(Command::FindPartner)];

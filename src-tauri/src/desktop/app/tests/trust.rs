@@ -10,13 +10,6 @@ use crate::invite::Invite;
 
 const LINK: &str = "tandem://join/chat.example.org/9#garden-lantern";
 
-/// An app that checks the words of invites, whose server has registered it.
-fn checking() -> World {
-    let mut world = World::connected_to_server();
-    world.app.checks_words = true;
-    world
-}
-
 impl World {
     /// The code of the call that the effects since the last time start.
     fn started_code(&mut self) -> Option<CallCode> {
@@ -71,7 +64,7 @@ pub(super) fn as_shown(words: SafetyWords) -> [String; 4] {
 
 #[test]
 fn calls_by_invite_carry_its_code_from_both_ends() {
-    let mut world = checking();
+    let mut world = World::connected_to_server();
     let invite: Invite = world.invite().parse().unwrap();
     let code = world.answer_guest().expect("the words are checked");
     assert_eq!(
@@ -81,7 +74,7 @@ fn calls_by_invite_carry_its_code_from_both_ends() {
     );
 
     let invite: Invite = "9-garden-lantern".parse().unwrap();
-    let mut world = checking();
+    let mut world = World::connected_to_server();
     world
         .command(Command::CallWithCode {
             code: invite.to_string(),
@@ -90,7 +83,7 @@ fn calls_by_invite_carry_its_code_from_both_ends() {
     let code = world.started_code().expect("the words are checked");
     assert_eq!((code.code, code.party), (invite.code(), Party::Guest));
 
-    let mut world = checking();
+    let mut world = World::connected_to_server();
     world.input(Input::Opened(LINK.into()));
     world.command(Command::JoinOpened).unwrap();
     let code = world.started_code().expect("the words are checked");
@@ -99,7 +92,7 @@ fn calls_by_invite_carry_its_code_from_both_ends() {
 
 #[test]
 fn a_server_too_old_to_ring_changes_nothing_about_the_code() {
-    let mut world = checking();
+    let mut world = World::connected_to_server();
     let invite: Invite = world.invite().parse().unwrap();
     world.line(LineEvent::CannotRing);
     let code = world.started_code().expect("the words are checked");
@@ -114,7 +107,7 @@ fn a_server_too_old_to_ring_changes_nothing_about_the_code() {
 
 #[test]
 fn other_calls_carry_no_code() {
-    let mut world = checking();
+    let mut world = World::connected_to_server();
     for command in [
         Command::FindPartner,
         Command::CallWithCode {
@@ -127,7 +120,7 @@ fn other_calls_carry_no_code() {
     }
 
     // A person of an earlier call rings, while there is an invite.
-    let mut world = checking();
+    let mut world = World::connected_to_server();
     world.command(Command::FindPartner).unwrap();
     world.command(Command::Cancel).unwrap();
     world
@@ -145,26 +138,8 @@ fn other_calls_carry_no_code() {
 }
 
 #[test]
-fn before_words_are_checked_no_call_carries_a_code() {
-    let mut world = World::connected_to_server();
-    world.app.checks_words = false;
-    world.invite();
-    assert!(world.answer_guest().is_none());
-    world.command(Command::Cancel).unwrap();
-    world.input(Input::Opened(LINK.into()));
-    world.command(Command::JoinOpened).unwrap();
-    assert!(world.started_code().is_none());
-}
-
-#[test]
-fn the_program_checks_words_as_its_switch_says() {
-    let world = World::new();
-    assert_eq!(world.app.checks_words, invite::CHECKS_WORDS);
-}
-
-#[test]
 fn after_a_wrong_guess_the_inviter_is_told_and_listens_again() {
-    let mut world = checking();
+    let mut world = World::connected_to_server();
     let before = world.invite();
     let code = world.answer_guest().unwrap();
     world.call_event(matched());
@@ -185,7 +160,7 @@ fn after_a_wrong_guess_the_inviter_is_told_and_listens_again() {
 
 #[test]
 fn five_wrong_guesses_end_an_invite_and_a_new_one_is_another() {
-    let mut world = checking();
+    let mut world = World::connected_to_server();
     let before = world.invite();
     for guess in 1..=MAX_GUESSES {
         assert!(world.app.state().invitation.is_some(), "guess {guess}");
@@ -222,7 +197,7 @@ fn five_wrong_guesses_end_an_invite_and_a_new_one_is_another() {
 
 #[test]
 fn guesses_outlast_a_connection_to_the_server() {
-    let mut world = checking();
+    let mut world = World::connected_to_server();
     world.invite();
     let code = world.answer_guest().unwrap();
     guess_wrongly(&mut world, &code);
@@ -238,7 +213,7 @@ fn guesses_outlast_a_connection_to_the_server() {
 /// The user gives up the last call, whose guess is counted a moment later.
 #[test]
 fn a_guess_that_is_counted_late_ends_the_invite_too() {
-    let mut world = checking();
+    let mut world = World::connected_to_server();
     world.invite();
     let code = world.answer_guest().unwrap();
     for _ in 1..MAX_GUESSES {
@@ -256,7 +231,7 @@ fn a_guess_that_is_counted_late_ends_the_invite_too() {
 /// The guess of a call counts until the partner has proved to know the code.
 #[test]
 fn an_invite_is_not_given_up_during_a_call_with_it() {
-    let mut world = checking();
+    let mut world = World::connected_to_server();
     world.invite();
     let code = world.answer_guest().unwrap();
     for _ in 0..MAX_GUESSES {
@@ -271,7 +246,7 @@ fn an_invite_is_not_given_up_during_a_call_with_it() {
 
 #[test]
 fn a_guest_enters_the_code_again_after_a_mismatch_and_keeps_its_guesses() {
-    let mut world = checking();
+    let mut world = World::connected_to_server();
     for guess in 1..=MAX_GUESSES {
         world.input(Input::Opened(LINK.into()));
         world.command(Command::JoinOpened).unwrap();
@@ -301,7 +276,7 @@ fn a_guest_enters_the_code_again_after_a_mismatch_and_keeps_its_guesses() {
 
 #[test]
 fn a_call_says_how_far_its_partner_is_verified() {
-    let mut world = checking();
+    let mut world = World::connected_to_server();
     world.connect();
     assert_eq!(*world.shown(), Verification::default());
 
@@ -329,7 +304,7 @@ fn a_call_says_how_far_its_partner_is_verified() {
 
 #[test]
 fn a_call_by_invite_says_which_end_the_user_is() {
-    let mut world = checking();
+    let mut world = World::connected_to_server();
     world.invite();
     world.answer_guest();
     world.find_partner();
@@ -343,7 +318,7 @@ fn a_call_by_invite_says_which_end_the_user_is() {
         }
     );
 
-    let mut world = checking();
+    let mut world = World::connected_to_server();
     world.input(Input::Opened(LINK.into()));
     world.command(Command::JoinOpened).unwrap();
     world.find_partner();
@@ -352,7 +327,7 @@ fn a_call_by_invite_says_which_end_the_user_is() {
 
 #[test]
 fn only_the_words_that_are_known_now_can_be_compared() {
-    let mut world = checking();
+    let mut world = World::connected_to_server();
     let compared = |words: &SafetyWords, equal| Command::WordsCompared {
         words: as_shown(*words),
         equal,
