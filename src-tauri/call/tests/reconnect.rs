@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use hosts::{
     Running, SERVERS, SERVERS_IP, Side, TIMEOUT, coturn, routed_network, signaling, wait_until,
 };
-use tandem_call::{CallCode, CallEventKind, CallOptions, LinkRuntime};
+use tandem_call::{CallCode, CallOptions, LinkRuntime};
 use tandem_signaling::ServerUrl;
 use tandem_signaling::server::SignalingServer;
 use tandem_tests::{Coturn, Network, Part, Vpn, require};
@@ -37,16 +37,6 @@ fn decode_threads() -> usize {
     names
         .filter(|name| name.trim_end() == "video-decode")
         .count()
-}
-
-/// What the badge of a side has said, in order.
-fn badges(side: &Side) -> Vec<Badge> {
-    let seen = side.seen.lock();
-    let badges = seen.events.iter().filter_map(|event| match event {
-        CallEventKind::Verification(state) => Some(state.badge),
-        _ => None,
-    });
-    badges.collect()
 }
 
 /// Two hosts in a call, and a third one with the signaling server.
@@ -216,7 +206,7 @@ fn a_verified_call_stays_verified_at_another_address() {
         let gap = rig.gap(since);
         eprintln!("media came back after {gap:?}");
         for side in &rig.sides {
-            assert_eq!(badges(side), [Badge::VerifiedByCode], "{}", side.events());
+            assert_eq!(side.badges(), [Badge::VerifiedByCode], "{}", side.events());
         }
     }
 }

@@ -11,7 +11,6 @@ use tandem_trust::Party;
 use super::args::CallArgs;
 use super::outcome::Intent;
 use super::run::PeerSetup;
-use crate::invite;
 use crate::values::RoomText;
 
 /// How long to search for a partner unless `--wait` says otherwise.
@@ -324,7 +323,7 @@ mod tests {
                 .clone()
                 .map(|code| (code.code, code.party))
         };
-        let invite: invite::Invite = room.parse().unwrap();
+        let invite: crate::invite::Invite = room.parse().unwrap();
         assert_eq!(code(&first), Some((invite.code(), Party::Inviter)));
         assert_eq!(code(&second), Some((invite.code(), Party::Guest)));
 
@@ -343,6 +342,8 @@ mod tests {
         let inviter = alone(&parsed(&[room[0], room[1], "--invite"]), server());
         assert_eq!(guest.options.room, inviter.options.room);
         assert!(guest.options.room_must_exist && !inviter.options.room_must_exist);
+        let parties = [&inviter, &guest].map(|peer| peer.options.code.as_ref().unwrap().party);
+        assert_eq!(parties, [Party::Inviter, Party::Guest]);
 
         let other = parsed(&["--room", "garden-42", "--invite"]);
         assert!(other.check().is_err(), "only an invite has an inviter");

@@ -10,6 +10,7 @@ use tandem_media::VideoFrame;
 use tandem_signaling::server::{SignalingServer, SignalingServerBuilder};
 use tandem_tests::authority::Identity;
 use tandem_tests::{Coturn, Entrance, Network};
+use tandem_trust::Badge;
 use tokio::sync::oneshot;
 
 /// How long anything may take that should take a moment.
@@ -67,7 +68,7 @@ impl Drop for Running {
 pub(crate) struct Seen {
     /// When its partner's frames were decoded.
     pub(crate) frames: Vec<Instant>,
-    pub(crate) events: Vec<CallEventKind>,
+    events: Vec<CallEventKind>,
 }
 
 /// One side of a call on a host.
@@ -139,6 +140,16 @@ impl Side {
         let seen = self.seen.lock();
         let mut events = seen.events.iter();
         events.any(|event| matches!(event, CallEventKind::Ended { .. }))
+    }
+
+    /// What the badge has said, in order.
+    pub(crate) fn badges(&self) -> Vec<Badge> {
+        let seen = self.seen.lock();
+        let badges = seen.events.iter().filter_map(|event| match event {
+            CallEventKind::Verification(state) => Some(state.badge),
+            _ => None,
+        });
+        badges.collect()
     }
 
     pub(crate) fn was_reconnecting(&self) -> bool {

@@ -56,7 +56,6 @@ use super::state::{
     Screen, ServerState, Settings, StateChange,
 };
 use crate::error_code::AppErrorCode;
-use crate::invite;
 use crate::video_quality::VideoQuality;
 use access::AppAccess;
 use call::ActiveCall;
