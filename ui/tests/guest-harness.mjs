@@ -1,13 +1,14 @@
 // The built guest page in Chromium, with a server that the test plays and a second page as the other
 // person.
 
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 
 import { CHROMIUM } from "./harness.mjs";
+import { loadTrust } from "./trust-modules.mjs";
 
 const PAGES = join(import.meta.dirname, "../../signaling/src/server/guest_page");
 
@@ -97,15 +98,17 @@ async function answerOffer({ offer, video }) {
 
 export class GuestHarness {
   static async open() {
-    const [site, browser] = await Promise.all([
+    const [site, trust, browser] = await Promise.all([
       serve(),
+      loadTrust(),
       chromium.launch({ executablePath: CHROMIUM, headless: true, args: FLAGS }),
     ]);
-    return Object.assign(new GuestHarness(), { site, browser });
+    return Object.assign(new GuestHarness(), { site, trust, browser });
   }
 
   async close() {
     await this.browser.close();
+    await this.trust.close();
     this.site.close();
   }
 
@@ -180,6 +183,20 @@ export class GuestHarness {
     await page.waitForSelector("[data-screen=connecting]");
   }
 
+  /** The answer of someone with the same words, whose description this is. */
+  answer(offer, description) {
+    const { Handshake, CodeExchange, fingerprintIn } = this.trust;
+    const session = { id: "session", role: "answerer", local: fingerprintIn(description.sdp) };
+    const code = { room: "7", words: "garden-lantern", party: "inviter" };
+    const exchange = new CodeExchange(code, session, new Uint8Array(randomBytes(32)));
+    const { send } = new Handshake(exchange, session).handle({
+      kind: "offer",
+      pake: offer.pake,
+      remote: fingerprintIn(offer.sdp),
+    });
+    return { ...description, pake: send.pake };
+  }
+
   /**
    * Connects the guest with the other person, and returns that person's page. Without `video`, that
    * person has no format for it.
@@ -188,7 +205,7 @@ export class GuestHarness {
     const { offer } = await this.hear(page, "webrtc_offer");
     const other = await page.context().newPage();
     await other.goto(`${this.site.address}/other`);
-    const answer = await other.evaluate(answerOffer, { offer, video });
+    const answer = this.answer(offer, await other.evaluate(answerOffer, { offer, video }));
     await page.bringToFront();
     this.say(page, { type: "webrtc_answer", answer, sessionId: "session", seq: 1 });
     await page.waitForSelector("[data-screen=in-call]");

@@ -7,21 +7,10 @@
 
 import { performance } from "node:perf_hooks";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 
-import { createServer } from "vite";
+import { loadTrust } from "./trust-modules.mjs";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
-const vite = await createServer({
-  root,
-  appType: "custom",
-  logLevel: "error",
-  optimizeDeps: { noDiscovery: true },
-  server: { middlewareMode: true, ws: false, watch: null },
-});
-const [{ Handshake }, { CodeExchange }, { WordsExchange }] = await Promise.all(
-  ["handshake", "code", "safety-words"].map((name) => vite.ssrLoadModule(`/src/trust/${name}.ts`)),
-);
+const { Handshake, CodeExchange, WordsExchange, close } = await loadTrust();
 
 let side = null;
 
@@ -79,4 +68,4 @@ for await (const line of createInterface({ input: process.stdin })) {
       : time(request.time);
   console.log(JSON.stringify(answer));
 }
-await vite.close();
+await close();

@@ -1,0 +1,22 @@
+// The handshake's TypeScript, for tests that run in Node.
+
+import { fileURLToPath } from "node:url";
+
+import { createServer } from "vite";
+
+/** Loads `Handshake`, `CodeExchange`, `WordsExchange` and `fingerprintIn`, and `close`, which ends the loader. */
+export async function loadTrust() {
+  const vite = await createServer({
+    root: fileURLToPath(new URL("..", import.meta.url)),
+    appType: "custom",
+    logLevel: "error",
+    optimizeDeps: { noDiscovery: true },
+    server: { middlewareMode: true, ws: false, watch: null },
+  });
+  const modules = await Promise.all(
+    ["handshake", "code", "safety-words", "fingerprint"].map((name) =>
+      vite.ssrLoadModule(`/src/trust/${name}.ts`),
+    ),
+  );
+  return Object.assign({ close: () => vite.close() }, ...modules);
+}
