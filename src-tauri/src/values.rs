@@ -221,7 +221,8 @@ pub fn is_link(text: &str) -> bool {
 }
 
 /// Reads a code, an invite such as `7-garden-lantern`, a link, or the address of a person nearby. A
-/// text is an invite only if it is a number and two of the listed words; anything else without `.`
+/// text is an invite only if it is a number and two of the listed words. With a mistake in one of them
+/// it is nothing, because the words of an invite must not reach a server; anything else without `.`
 /// and `:` is a code, which passes unchanged.
 ///
 /// # Errors
@@ -241,6 +242,9 @@ pub fn room_text(text: &str) -> Result<RoomText, String> {
 
     match text.parse() {
         Ok(invite) => Ok(RoomText::Invite(invite)),
+        Err(NotAnInvite) if invite::is_misspelled(text) => Err(
+            "one of the two words is not a word of an invite: check how they are spelled".into(),
+        ),
         Err(NotAnInvite) => room(text).map(RoomText::Code),
     }
 }
@@ -332,19 +336,16 @@ mod tests {
 
     #[test]
     fn a_room_is_a_code_an_invite_or_a_link() {
-        for code in [
-            "garden-42",
-            "7",
-            "7-garden",
-            "Blue_Otter",
-            "7-garden-xylograph",
-        ] {
+        for code in ["garden-42", "7", "7-garden", "Blue_Otter", "7-blau-otter"] {
             assert_eq!(
                 room_text(code),
                 Ok(RoomText::Code(code.into())),
                 "unchanged"
             );
         }
+
+        let mistake = room_text("7-garden-lantren").expect_err("a word is not listed");
+        assert!(mistake.contains("spelled"), "{mistake}");
 
         for text in [
             "7-garden-lantern",

@@ -119,7 +119,8 @@ pub fn clean_name(name: &str) -> Option<String> {
 
 /// Whether the text has a character that is neither space nor invisible: Unicode's properties
 /// `White_Space` and `Default_Ignorable_Code_Point` (UAX #44), the second of which includes marks of
-/// direction, joiners, variation selectors and Hangul fillers, and what is blank without having either.
+/// direction, joiners, variation selectors and Hangul fillers. Some blank characters have neither property;
+/// they do not count either.
 ///
 /// ```
 /// use tandem_signaling::message::can_be_seen;

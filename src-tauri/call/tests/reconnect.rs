@@ -26,7 +26,7 @@ use tandem_trust::{Badge, Code, Party, Word};
 /// A gap that is longer than those of a call that is well.
 const NOTICEABLE: Duration = Duration::from_millis(150);
 
-/// A gap that is no matter of a busy machine.
+/// A gap of this length is not the fault of a busy machine.
 const OUTAGE: Duration = Duration::from_millis(500);
 
 /// How many threads of this process decode video.
@@ -284,7 +284,10 @@ fn a_call_outlives_a_nat_that_has_lost_its_table() {
 
     gaps.sort();
     // A check may leave just after the port has changed, and be answered before anybody waits.
-    assert!(gaps[1] > NOTICEABLE, "the port changed each time: {gaps:?}");
+    assert!(
+        gaps[1] > NOTICEABLE,
+        "three of four changes are noticed: {gaps:?}"
+    );
     assert!(
         gaps[1] <= Duration::from_millis(1_500),
         "the median: {gaps:?}"
@@ -310,7 +313,7 @@ fn a_partner_behind_another_port_is_noticed_through_a_turn_server() {
 
     let gaps = [rig.next_gap(), rig.next_gap()];
     eprintln!("media came back after {gaps:?}");
-    // Two seconds of it, the new relayed route waits for a better one.
+    // For up to two seconds of each gap, the new relayed route waits for a better one.
     for gap in gaps {
         assert!(gap <= Duration::from_secs(5), "{gaps:?}");
     }

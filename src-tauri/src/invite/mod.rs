@@ -134,6 +134,25 @@ impl FromStr for Invite {
     }
 }
 
+/// Whether a text is an invite with a mistake in one of its words: a number and two words, one of which
+/// is listed. Such a text must not be taken for the name of a room, because that goes to the server.
+#[must_use]
+pub fn is_misspelled(text: &str) -> bool {
+    if text.chars().nth(MAX_TEXT_CHARS).is_some() || text.parse::<Invite>().is_ok() {
+        return false;
+    }
+
+    let parts: Vec<&str> = text
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|part| !part.is_empty())
+        .collect();
+    let [number, words @ ..] = &parts[..] else {
+        return false;
+    };
+    let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+    is_number && words.len() == 2 && words.iter().any(|text| word(text).is_ok())
+}
+
 fn word(text: &str) -> Result<Word, NotAnInvite> {
     text.parse().map_err(|UnknownWord| NotAnInvite)
 }
@@ -158,6 +177,34 @@ mod tests {
 
     fn invite(text: &str) -> Invite {
         text.parse().expect(text)
+    }
+
+    #[test]
+    fn a_mistake_in_a_word_is_noticed() {
+        for text in [
+            "7-garden-lantren",
+            "7 gardn lantern",
+            "7-garden-xylograph",
+            " 123456789_Garden_lampe ",
+        ] {
+            assert!(is_misspelled(text), "{text:?}");
+        }
+
+        let long = format!("7-garden-{}", "n".repeat(MAX_TEXT_CHARS));
+        for text in [
+            "7-garden-lantern",
+            "7gardenlantern",
+            "garden-42",
+            "7",
+            "7-garden",
+            "blue-garden-lantren",
+            "7-blau-otter",
+            "7-garden-lantren-kayak",
+            "",
+            &long,
+        ] {
+            assert!(!is_misspelled(text), "{text:?}");
+        }
     }
 
     #[test]

@@ -427,11 +427,16 @@ impl Handshake {
         }
     }
 
-    /// Without a code, the partner may still be late: the stage stays.
+    /// By code, a partner that has had its guess has to show that it knows the code. One from which
+    /// nothing has come may be away: that ends the call for another reason. Without a code, the
+    /// partner may still be late: the stage stays.
     fn timed_out(&mut self) -> Step {
         match self.stage {
             Stage::Done => Step::default(),
-            _ if self.is_mandatory => self.refuse(Mismatch::TimedOut, Stage::Done),
+            Stage::AwaitsConfirmation if self.is_mandatory => {
+                self.refuse(Mismatch::TimedOut, Stage::Done)
+            }
+            _ if self.is_mandatory => Step::default(),
             _ if self.outcome == Some(Outcome::Unavailable) => Step::default(),
             _ => {
                 self.outcome = Some(Outcome::Unavailable);

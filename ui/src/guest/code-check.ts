@@ -9,7 +9,7 @@ import { Handshake, type Step } from "../trust/handshake";
 /** A move of the handshake, as it is sent. */
 export type Pake = Record<string, string>;
 
-/** Wrong words that a partner may try before a link is used no more. */
+/** How many wrong words partners may try before the link is given up. */
 export const MAX_GUESSES = 5;
 
 /** What the check has found out: nobody without the words is at the other end, or somebody may be. */
@@ -96,7 +96,7 @@ export class CodeCheck {
     return this.#handshake;
   }
 
-  /** `null`: no handshake was possible, which is as bad as one that failed. */
+  /** `null`: no handshake was possible, so nothing is proved. */
   #take(step: Step | null): Step["send"] {
     if (step?.outcome?.kind === "verified") this.#verdict ??= "verified";
     if (!step || step.outcome?.kind === "mismatch") this.#verdict = "mismatch";

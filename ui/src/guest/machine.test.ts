@@ -149,6 +149,23 @@ describe("a guest", () => {
     ]);
   });
 
+  it("repeats the last move of the check, which may be lost with the connection", () => {
+    const { act, receive, wait } = inCall();
+    const pake = { method: "code" };
+    act({ type: "signal", signal: { kind: "pake", pake } });
+    act({ type: "socketClosed" });
+    wait(300);
+    receive({ ...REGISTERED, resumeToken: "second" });
+    const again = { type: "ice_candidate", to: "partner", candidate: { pake } };
+    const resumed = (sessionId: string | null) => sent(receive({ type: "resumed", sessionId }));
+    expect(resumed("session")).toContainEqual(again);
+
+    act({ type: "socketClosed" });
+    wait(600);
+    receive({ ...REGISTERED, resumeToken: "third" });
+    expect(resumed(null), "the call is gone").not.toContainEqual(again);
+  });
+
   it("ends the call if the other side does not know the words, before or in it", () => {
     const connecting = guest();
     connecting.act({ type: "knock", name: "" });

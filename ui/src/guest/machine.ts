@@ -174,6 +174,8 @@ export class Machine {
   #lastSeq = 0;
   /** What the other person reported last. */
   #partner = { muted: false, cameraOff: false };
+  /** The last move of the check, which may have been lost with the connection. */
+  #lastMove: unknown = null;
   /** Why the other person left before the check was over, as the server says. */
   #left: string | null = null;
   /** The server has lost the other person for good. */
@@ -267,6 +269,7 @@ export class Machine {
   #knock(name: string, nowMs: number): void {
     this.#name = canBeSeen(name) ? name.trim() : "";
     this.#lastSeq = 0;
+    this.#lastMove = null;
     this.#left = null;
     this.#partnerGone = false;
     this.#silentSinceMs = null;
@@ -364,6 +367,7 @@ export class Machine {
         if (message.sessionId === null) this.#partnerIsGone(nowMs);
         // This side was offline, and media has not come back with the server.
         else if (this.#wantsRoute || this.#silentSinceMs !== null) this.#restart();
+        if (message.sessionId !== null && this.#lastMove !== null) this.#sendMove(this.#lastMove);
         this.#setLimit();
         return;
       case "error":
@@ -428,13 +432,19 @@ export class Machine {
       return;
     }
     if (signal.kind === "pake") {
-      this.#send({ type: "ice_candidate", to, candidate: { pake: signal.pake } });
+      this.#lastMove = signal.pake;
+      this.#sendMove(signal.pake);
       return;
     }
     const { description, pake } = signal;
     const described = pake === undefined ? description : { ...description, pake };
     if (description.type === "offer") this.#send({ type: "webrtc_offer", to, offer: described });
     else this.#send({ type: "webrtc_answer", to, answer: described });
+  }
+
+  #sendMove(pake: unknown): void {
+    const to = this.#session?.socketId;
+    if (to !== undefined) this.#send({ type: "ice_candidate", to, candidate: { pake } });
   }
 
   #partnerLeft(reason: string, nowMs: number): void {

@@ -19,7 +19,7 @@ export const SILENCE_MS = 3000;
 export const REPEAT_MS = 5000;
 /** Fewer RTP packets between two samples are not steady: audio alone has 50 a second. */
 const STEADY_PACKETS = 5;
-/** One of so many samples was steady: media may have ended early in the newest one. */
+/** How many of the newest samples count. Media may have ended early in the last one that had any. */
 const STEADY_SAMPLES = 3;
 
 export class RouteWatch {

@@ -270,7 +270,7 @@ export const en = {
         todo: "Your invite still works, so read the code to them again. If it's right and still fails, try another network or another server.",
       },
       spentInvite: {
-        what: "The words didn't match five times, so your invite no longer works. Someone may be guessing your code, or trying to listen in.",
+        what: "The words failed to match five times, so your invite no longer works. Someone may be guessing your code, or trying to listen in.",
         todo: "Create a new invite, and give it only to the person you want to talk to.",
       },
       code: {
@@ -278,7 +278,7 @@ export const en = {
         todo: "Check the code with the other person and enter it again. If it's right and still fails, try another network or another server.",
       },
       spentCode: {
-        what: "This code didn't match five times, so Tandem won't use it any more.",
+        what: "This code failed five times, so Tandem won't use it any more.",
         todo: "Ask the other person for a new invite.",
       },
     },

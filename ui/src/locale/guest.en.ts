@@ -93,11 +93,11 @@ export const GUEST = {
       todo: "Check your internet connection, then try again.",
     },
     codeMismatch: {
-      what: "The other side couldn't show that it knows the words of your link, so nothing was sent to it.",
+      what: "The other side couldn't show that it knows the words of your link.",
       todo: "The link may have a mistake, the other app may be too old, or someone may be trying to listen in. Ask the person who invited you for a new link.",
     },
     codeVoid: {
-      what: "This link has failed too often: someone may be guessing its words.",
+      what: "This link has failed too often. Someone may be guessing its words.",
       todo: "Ask the person who invited you for a new link.",
     },
   },

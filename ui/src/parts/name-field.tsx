@@ -9,7 +9,7 @@ import { TextField } from "./text-field";
 
 const t = words.profile;
 
-/** Who pauses for this time while typing, in ms, sees that others see the name. */
+/** After a pause of this length in typing, in ms, others see the name. */
 export const PAUSE_MS = 800;
 
 export function NameField({ id, state, page, act }: View & { id: string }) {

@@ -188,7 +188,10 @@ export class Handshake {
   /** Without a code, the partner may still be late: the stage stays. */
   #timedOut(): Step {
     if (this.#stage === "done" || this.#outcome?.kind === "unavailable") return NOTHING;
-    if (this.#isMandatory) return this.#refuse("timedOut");
+    if (this.#isMandatory) {
+      // A partner from which nothing has come may be away.
+      return this.#stage === "awaitsConfirmation" ? this.#refuse("timedOut") : NOTHING;
+    }
     this.#outcome = { kind: "unavailable" };
     return { send: null, outcome: this.#outcome };
   }

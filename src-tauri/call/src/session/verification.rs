@@ -41,8 +41,8 @@ impl CallCode {
     }
 }
 
-/// The guesses at one code. Clones count together: whoever makes calls with a code keeps one for as
-/// long as the code lasts.
+/// The guesses at one code. Clones count together. Keep one for as long as the code lasts,
+/// and give a clone to each call.
 #[derive(Debug, Clone, Default)]
 pub struct SharedGuesses(Arc<Mutex<Guesses>>);
 

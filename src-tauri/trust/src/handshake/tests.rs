@@ -420,12 +420,21 @@ fn a_handshake_that_is_not_finished_is_a_mismatch_by_code_and_gives_no_words() {
         let ((mut alice, offer), mut waiting) = (offerer(method), answerer(method));
         let mut answered = answerer(method);
         deliver(&mut answered, &offer, ALICE);
-        for side in [&mut alice, &mut waiting, &mut answered] {
+        assert_eq!(
+            answered.handle(&Input::TimedOut).outcome,
+            Some(expected),
+            "{method:?}"
+        );
+
+        // Nothing has come from the partner, so no code was tried.
+        let expected = (method == Method::Words).then_some(Outcome::Unavailable);
+        for side in [&mut alice, &mut waiting] {
             assert_eq!(
                 side.handle(&Input::TimedOut).outcome,
-                Some(expected),
+                expected,
                 "{method:?}"
             );
+            assert!(!side.spent_a_guess());
         }
     }
 }

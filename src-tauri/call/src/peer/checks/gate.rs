@@ -105,7 +105,7 @@ impl Gate {
             self.begin_generation(username);
         }
 
-        let is_early = nominates && !self.nomination.may_leave(now, username);
+        let is_early = nominates && !self.nomination.may_leave(now);
         if is_early || !self.take(now, pair) {
             return false;
         }
@@ -216,7 +216,7 @@ impl Gate {
     /// ICE has restarted: all pairs are checked anew.
     fn begin_generation(&mut self, username: &[u8]) {
         self.generation = username.to_vec();
-        self.nomination.begin_generation();
+        self.nomination.begin_generation(username);
         self.pairs.retain(|_, state| state.answered);
         for state in self.pairs.values_mut() {
             *state = State {

@@ -8,7 +8,7 @@
 //! - [`CandidateQueue`] gives it the partner's candidates by priority, a few at a time.
 //! - [`Gate`] lets its checks pass at one pace, each pair at growing intervals, and not more in a
 //!   call than a budget allows. A pair that has answered is not held back. No pair is nominated
-//!   before the partner has checked one, too.
+//!   before the partner has checked one, too, or a second has passed.
 //!
 //! [`RouteWatch`] sees what passes and judges the route that media takes.
 //!

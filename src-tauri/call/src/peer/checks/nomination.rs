@@ -8,37 +8,40 @@
 
 use std::time::{Duration, Instant};
 
-/// How long a partner that sends no checks is waited for. One with "ICE lite" never does (RFC 8445
-/// §2.5).
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long this side waits for a partner that sends no checks. One with "ICE lite" never does (RFC
+/// 8445 §2.5).
+const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Whether the partner has this side's description, and how long that has been waited for.
+/// Whether the partner has this side's description, and since when this side waits for that.
 #[derive(Debug, Default)]
 pub(super) struct Nomination {
-    /// The user name of the partner's newest check: "this side:partner".
+    /// The user name of this side's checks: "partner:this side".
+    sent: Vec<u8>,
+    /// The user name of the partner's newest check: "this side:partner". One that belongs to this
+    /// generation is kept.
     heard: Vec<u8>,
     /// When this generation's first nomination wanted to leave.
     wanted: Option<Instant>,
 }
 
 impl Nomination {
-    /// ICE has begun, or has restarted.
-    pub(super) fn begin_generation(&mut self) {
+    /// ICE has begun, or has restarted: this side's checks have another user name.
+    pub(super) fn begin_generation(&mut self, username: &[u8]) {
+        self.sent = username.to_vec();
         self.wanted = None;
     }
 
-    /// A check of the partner has come.
+    /// A check has come. Anybody may have sent it, or it is a late one of the generation before.
     pub(super) fn on_check(&mut self, username: &[u8]) {
-        if self.heard != username {
+        if self.heard != username && !is_reverse(&self.sent, &self.heard) {
             self.heard = username.to_vec();
         }
     }
 
-    /// Whether a nomination may leave. `username` is that of this side's checks: "partner:this side".
-    /// The agent makes another one at its next tick, 20 ms later.
-    pub(super) fn may_leave(&mut self, now: Instant, username: &[u8]) -> bool {
+    /// Whether a nomination may leave. The agent makes another one at its next tick, 20 ms later.
+    pub(super) fn may_leave(&mut self, now: Instant) -> bool {
         let wanted = *self.wanted.get_or_insert(now);
-        is_reverse(username, &self.heard) || now.saturating_duration_since(wanted) >= PATIENCE
+        is_reverse(&self.sent, &self.heard) || now.saturating_duration_since(wanted) >= TIMEOUT
     }
 }
 
@@ -64,44 +67,61 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
+    /// In the generation of these checks.
+    fn checking(username: &[u8]) -> Nomination {
+        let mut nomination = Nomination::default();
+        nomination.begin_generation(username);
+        nomination
+    }
+
     #[test]
     fn a_pair_is_nominated_once_the_partner_checks() {
-        let (mut nomination, now) = (Nomination::default(), Instant::now());
-        assert!(!nomination.may_leave(now, b"them:us"));
+        let (mut nomination, now) = (checking(b"them:us"), Instant::now());
+        assert!(!nomination.may_leave(now));
         nomination.on_check(b"us:them");
-        assert!(nomination.may_leave(now, b"them:us"));
+        assert!(nomination.may_leave(now));
     }
 
     #[test]
     fn a_check_that_comes_first_counts() {
         let (mut nomination, now) = (Nomination::default(), Instant::now());
         nomination.on_check(b"us:them");
-        nomination.begin_generation();
-        assert!(nomination.may_leave(now, b"them:us"));
+        nomination.begin_generation(b"them:us");
+        assert!(nomination.may_leave(now));
     }
 
     #[test]
     fn after_a_restart_it_has_to_check_again() {
-        let (mut nomination, now) = (Nomination::default(), Instant::now());
+        let (mut nomination, now) = (checking(b"them:us"), Instant::now());
         nomination.on_check(b"us:them");
-        assert!(nomination.may_leave(now, b"them:us"));
+        assert!(nomination.may_leave(now));
 
-        nomination.begin_generation();
-        let later = now + 5 * PATIENCE;
+        nomination.begin_generation(b"them2:us2");
         for old in [&b"us:them"[..], b"us:them2", b"us2:them", b"us2", b""] {
             nomination.on_check(old);
-            assert!(!nomination.may_leave(later, b"them2:us2"), "{old:?}");
+            assert!(!nomination.may_leave(now + TIMEOUT - MS), "{old:?}");
+            nomination.wanted = None;
         }
 
         nomination.on_check(b"us2:them2");
-        assert!(nomination.may_leave(later, b"them2:us2"));
+        assert!(nomination.may_leave(now));
+    }
+
+    #[test]
+    fn nobody_takes_back_that_the_partner_has_checked() {
+        let (mut nomination, now) = (checking(b"them:us"), Instant::now());
+        nomination.on_check(b"us:them");
+        for other in [&b"us0:them0"[..], b"x", b"us:other"] {
+            nomination.on_check(other);
+            assert!(nomination.may_leave(now), "{other:?}");
+        }
     }
 
     #[test]
     fn a_partner_that_never_checks_is_not_waited_for_long() {
-        let (mut nomination, now) = (Nomination::default(), Instant::now());
-        assert!(!nomination.may_leave(now, b"them:us"));
-        assert!(!nomination.may_leave(now + PATIENCE - MS, b"them:us"));
-        assert!(nomination.may_leave(now + PATIENCE, b"them:us"));
+        let (mut nomination, now) = (checking(b"them:us"), Instant::now());
+        assert!(!nomination.may_leave(now));
+        assert!(!nomination.may_leave(now + TIMEOUT - MS));
+        assert!(nomination.may_leave(now + TIMEOUT));
     }
 }

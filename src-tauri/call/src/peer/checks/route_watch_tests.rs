@@ -295,11 +295,11 @@ fn a_partner_who_moves_behind_a_turn_server_has_moved() {
         if ms < 2_000 {
             receive(&through(&media));
             receive(&through(&examples::answer((ms / 400) as u8)));
-            // What the server says itself is no sign of the partner.
         } else {
             receive(&examples::indication(address(2), &media));
         }
 
+        // What the server says itself is no sign of the partner.
         receive(&examples::answer(99));
         let is_recovery = watch.take_recovery();
         assert!(!is_recovery, "it is one route in both forms: {ms} ms");

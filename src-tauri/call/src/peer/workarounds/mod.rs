@@ -15,7 +15,7 @@
 //! | `mdns.rs` | without multicast, the whole connection fails to start | to be filed |
 //! | `link_local.rs` | a machine with link-local addresses alone has no candidates | to be filed |
 //!
-//! Three more live elsewhere because they do more than work around something, or need what is there:
+//! Three more live elsewhere, because they do more than work around something or belong to code there:
 //!
 //! - `peer/checks/socket.rs` counts packets that the system refuses as lost where media goes through a
 //!   TURN server. The driver (`poll_writes`, 1.b) drops the allocation after the first one. No upstream
