@@ -323,7 +323,8 @@ fn a_guest_whose_browser_knows_vp9_only_is_heard_and_told_why_nothing_is_seen() 
     require!(Part::Chromium, Part::Window, Part::PulseAudio);
     let [window, guest] = is_heard_without_video(&["--codec", "vp9"], |_| ());
     assert_eq!(window["problems"], json!([]), "no device has failed");
-    assert_eq!(guest["badges"], json!(["no-video"]), "{guest}");
+    let badges = json!(["no-video", "verified-by-code"]);
+    assert_eq!(guest["badges"], badges, "{guest}");
     assert!(guest["remote"]["live"] == false, "{guest}");
 }
 
