@@ -336,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_room_is_a_code_an_invite_or_a_link() {
-        for code in ["garden-42", "7", "7-garden", "Blue_Otter", "7-blau-otter"] {
+        for code in ["garden-42", "7", "7-garden", "Blue_Otter", "7-blau-kanu"] {
             assert_eq!(
                 room_text(code),
                 Ok(RoomText::Code(code.into())),

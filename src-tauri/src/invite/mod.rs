@@ -198,7 +198,7 @@ mod tests {
             "7",
             "7-garden",
             "blue-garden-lantren",
-            "7-blau-otter",
+            "7-blau-kanu",
             "7-garden-lantren-kayak",
             "",
             &long,

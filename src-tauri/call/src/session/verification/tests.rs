@@ -151,9 +151,13 @@ fn both_sides_have_the_same_words_and_the_user_says_that_they_match() {
 #[test]
 fn a_handshake_that_is_not_finished_in_time_ends_a_call_by_code_only() {
     let now = Instant::now();
-    let mut by_code = verifier(code(Party::Inviter, "lantern"), true, now);
+    let guest = verifier(code(Party::Guest, "lantern"), true, now);
+    let mut by_code = verifier(code(Party::Inviter, "lantern"), false, now);
+    by_code.offer(&guest.first_offer(description("offer", ALICE)));
     let mut by_words = verifier(None, true, now);
-    for side in [&mut by_code, &mut by_words] {
+    // Nothing has come from its partner, which may be away.
+    let mut alone = verifier(code(Party::Inviter, "lantern"), true, now);
+    for side in [&mut by_code, &mut by_words, &mut alone] {
         assert_eq!(side.poll_timeout(), Some(now + DEADLINE));
         let early = side.handle_timeout(now + DEADLINE - Duration::from_millis(1));
         assert!(!early.is_mismatch && early.candidate.is_none());
@@ -165,9 +169,12 @@ fn a_handshake_that_is_not_finished_in_time_ends_a_call_by_code_only() {
         reaction.is_mismatch && reaction.candidate.is_some(),
         "and refuses"
     );
-    let reaction = by_words.handle_timeout(late);
-    assert!(!reaction.is_mismatch && reaction.candidate.is_none());
-    for side in [&mut by_code, &mut by_words] {
+    for side in [&mut by_words, &mut alone] {
+        let reaction = side.handle_timeout(late);
+        assert!(!reaction.is_mismatch && reaction.candidate.is_none());
+        assert!(!side.verification.is_mismatch());
+    }
+    for side in [&mut by_code, &mut by_words, &mut alone] {
         assert_eq!(side.poll_timeout(), None);
         assert!(!side.handle_timeout(late).is_mismatch, "once");
     }
