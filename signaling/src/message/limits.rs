@@ -217,7 +217,7 @@ pub(super) fn clean_within(text: &str, length: RangeInclusive<usize>) -> Option<
 mod tests {
     use super::*;
 
-    /// Names that somebody can see, and others. The window and the page for guests are tested with the
+    /// Names that people can see, and others. The window and the page for guests are tested with the
     /// same.
     #[derive(serde::Deserialize)]
     struct Names {

@@ -7,7 +7,7 @@
 //!
 //! - **The code** ([`Method::Code`]), for calls by invite. The words of the invite never leave the
 //!   two machines. Both sides run CPace over them ([`cpace`]), with both fingerprints, the session's
-//!   id and who has invited whom bound in, and confirm the key to each other. A server that does not
+//!   id and the side that made the invite bound in, and confirm the key to each other. A server that does not
 //!   know the words has one guess out of 4,194,304 against each side of a call, so both sides count
 //!   them ([`Guesses`]): 10 guesses for each code.
 //! - **Safety words** ([`Method::Words`]), for all other calls. Both sides show four words that

@@ -16,7 +16,7 @@ function guest(initiator: boolean) {
   return new CodeCheck(call, () => random(1));
 }
 
-/** The other side of the call: who made the invite, or somebody else. */
+/** The other side of the call: the inviter, or another guest. */
 function other(initiator: boolean, words = "garden-lantern", party: Party = "inviter") {
   const role = initiator ? ("offerer" as const) : ("answerer" as const);
   const session = { id: ID, role, local: fingerprint(OTHER) };
@@ -47,7 +47,7 @@ function guestAnswers(partner: Handshake, seen = GUEST) {
 }
 
 describe("the check of an invite's words", () => {
-  it("verifies the inviter, whoever offers", () => {
+  it("verifies the inviter, also if that side offers", () => {
     const offered = guestOffers(other(false));
     expect(offered.check.verdict).toBe("verified");
     expect(offered.end.outcome?.kind).toBe("verified");

@@ -55,8 +55,8 @@ pub struct CallTimeouts {
     /// the call ends then; otherwise there are no safety words, unless they come later.
     pub verification: Duration,
     /// In a call: for any packet from the partner, RTP or RTCP, while the signaling server is out of
-    /// reach or no longer knows the session. A muted partner still sends RTCP every second, and one
-    /// with whom no media was agreed on answers checks.
+    /// reach or no longer knows the session. A muted partner still sends RTCP every second. In a call
+    /// without media, the partner answers checks.
     pub silence: Duration,
     /// In a call: the same, while the signaling server keeps the session. It drops one whose client
     /// stays away.

@@ -1,4 +1,4 @@
-//! Whom a search is for.
+//! The person that a search looks for.
 
 use tandem_call::CallCode;
 use tandem_nearby::Neighbour;

@@ -327,7 +327,7 @@ impl World {
         Ok(())
     }
 
-    /// Whoever is verified is an honest side with the other role and party in the same session, and
+    /// A side that is verified is an honest one with the other role and party in the same session, and
     /// has the same code.
     fn check_code(&self) -> Result<(), TestCaseError> {
         for side in &self.honest {
