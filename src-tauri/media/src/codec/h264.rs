@@ -232,6 +232,8 @@ impl YUVSource for EvenCrop<'_> {
 /// it refuses everything up to the next IDR frame instead of showing a guess.
 pub(super) struct H264Decoder {
     native: Decoder,
+    /// The last access unit was refused.
+    has_failed: bool,
     pool: FramePool,
     /// The stream uses the full range, which the frames that come out do not.
     is_full_range: bool,
@@ -241,19 +243,13 @@ impl H264Decoder {
     pub(super) fn new(pool: FramePool) -> Result<Self, CodecError> {
         Ok(Self {
             native: native_decoder()?,
+            has_failed: false,
             pool,
             is_full_range: false,
         })
     }
-}
 
-impl VideoDecoder for H264Decoder {
-    fn decode(&mut self, data: &[u8]) -> Result<Option<Arc<I420>>, CodecError> {
-        sps::check(data).map_err(CodecError::Decode)?;
-        if let Some(is_full_range) = sps::is_full_range(data) {
-            self.is_full_range = is_full_range;
-        }
-
+    fn decode_native(&mut self, data: &[u8]) -> Result<Option<Arc<I420>>, CodecError> {
         let decoded = self
             .native
             .decode(data)
@@ -292,6 +288,26 @@ impl VideoDecoder for H264Decoder {
     }
 }
 
+impl VideoDecoder for H264Decoder {
+    fn decode(&mut self, data: &[u8]) -> Result<Option<Arc<I420>>, CodecError> {
+        sps::check(data).map_err(CodecError::Decode)?;
+        if let Some(is_full_range) = sps::is_full_range(data) {
+            self.is_full_range = is_full_range;
+        }
+
+        let mut decoded = self.decode_native(data);
+        if decoded.is_err() && self.has_failed && is_whole_keyframe(data) {
+            // What openh264 keeps of a broken parameter set can make it refuse the intact one that
+            // follows. A new decoder has nothing of the old stream.
+            self.native = native_decoder()?;
+            decoded = self.decode_native(data);
+        }
+
+        self.has_failed = decoded.is_err();
+        decoded
+    }
+}
+
 fn native_decoder() -> Result<Decoder, CodecError> {
     Decoder::with_api_config(OpenH264API::from_source(), DecoderConfig::new()).map_err(|error| {
         CodecError::Init {
@@ -307,6 +323,16 @@ fn has_slice(data: &[u8]) -> bool {
     sps::nal_units(data)
         .filter_map(<[u8]>::first)
         .any(|header| (1..=5).contains(&(header & 0x1f)))
+}
+
+/// Whether an Annex B access unit can be decoded by itself: it has an SPS, a PPS and a slice of an
+/// IDR frame.
+fn is_whole_keyframe(data: &[u8]) -> bool {
+    let types = sps::nal_units(data)
+        .filter_map(<[u8]>::first)
+        .fold(0_u32, |types, header| types | 1 << (header & 0x1f));
+
+    [5, 7, 8].iter().all(|nal_type| types & 1 << nal_type != 0)
 }
 
 /// Names the bits that are set in openh264's `DECODING_STATE`.
@@ -343,6 +369,33 @@ mod tests {
     use openh264::encoder::VuiConfig;
 
     use super::*;
+
+    #[test]
+    fn a_keyframe_decodes_after_one_with_a_damaged_parameter_set() {
+        let mut encoder =
+            Encoder::with_api_config(OpenH264API::from_source(), NativeConfig::new()).unwrap();
+        let data = encoder
+            .encode(&EvenCrop(&I420::new(64, 64)))
+            .unwrap()
+            .to_vec();
+        let slice = sps::nal_units(&data)
+            .find(|unit| unit[0] & 0x1f == 5)
+            .map(|unit| unit.as_ptr() as usize - data.as_ptr() as usize)
+            .unwrap();
+
+        // Every bit in front of the slice: the two parameter sets.
+        for bit in 0..slice * 8 {
+            let mut damaged = data.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+
+            let mut decoder = H264Decoder::new(FramePool::new()).unwrap();
+            // A frame and an error are both fine.
+            let _ = decoder.decode(&damaged);
+
+            let decoded = decoder.decode(&data).map(|frame| frame.is_some());
+            assert!(matches!(decoded, Ok(true)), "bit {bit}: {decoded:?}");
+        }
+    }
 
     #[test]
     fn frames_of_a_full_range_stream_come_out_in_limited_range() {
