@@ -1,10 +1,3 @@
-//! RTCP from a hostile partner, through the interceptors of a call: the estimate stays within its
-//! bounds.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use tandem_call::internals::fuzzing;
-
-fuzz_target!(|input: &[u8]| {
-    fuzzing::rtcp(input);
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| tandem_fuzz::run("rtcp", input));

@@ -1,9 +1,3 @@
-//! Anything that a signaling server sends to a client.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use tandem_signaling::message::parse_server;
-
-fuzz_target!(|text: &str| {
-    let _ = parse_server(text);
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| tandem_fuzz::run("server_message", input));

@@ -81,7 +81,7 @@ impl LinkedHosts {
 
 /// A VPN between two hosts of a network, over a TUN device in each. Dropping it takes it down.
 pub struct Vpn {
-    _link: TunLink,
+    link: TunLink,
 }
 
 impl Vpn {
@@ -109,7 +109,13 @@ impl Vpn {
             client.add_route(half, DEVICE)?;
         }
 
-        Ok(Self { _link: link })
+        Ok(Self { link })
+    }
+
+    /// The packets of the client that have gone through it.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        self.link.counters(Direction::Up).delivered
     }
 }
 

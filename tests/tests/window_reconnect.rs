@@ -337,6 +337,8 @@ fn a_vpn_shows_nothing() {
     rig.wait_for_media();
     rig.picture("vpn-on");
     let on = rig.check("VPN on");
+    // Sound alone is 50 packets a second.
+    assert!(vpn.packets() >= 100, "media is outside: {}", vpn.packets());
 
     drop(vpn);
     thread::sleep(Duration::from_secs(3));

@@ -17,6 +17,7 @@ use webrtc::peer_connection::RTCSdpType;
 
 use crate::congestion::{self, BitrateBounds};
 use crate::link::{LinkState, RepairCounters};
+pub use crate::peer::datagrams;
 use crate::{partner_state, peer};
 
 /// The SSRCs of this side's video and the partner's.

@@ -84,7 +84,7 @@ pub use simulated_link::LinkRuntime;
 pub mod internals {
     /// What a partner's bytes reach.
     pub mod fuzzing {
-        pub use crate::fuzzing::{channel_message, description, rtcp};
+        pub use crate::fuzzing::{channel_message, datagrams, description, rtcp};
     }
 
     pub use crate::bwe::Estimator;

@@ -28,6 +28,8 @@ const NOTICEABLE: Duration = Duration::from_millis(150);
 
 /// A gap of this length is not the fault of a busy machine.
 const OUTAGE: Duration = Duration::from_millis(500);
+/// Packets of a second of media, at least. Sound alone is 50.
+const MEDIA: u64 = 40;
 
 /// How many threads of this process decode video.
 fn decode_threads() -> usize {
@@ -317,6 +319,7 @@ fn a_partner_behind_another_port_is_noticed_through_a_turn_server() {
     for gap in gaps {
         assert!(gap <= Duration::from_secs(5), "{gaps:?}");
     }
+    assert_eq!(rig.offers(), 3, "ICE restarts once for each change");
 }
 
 #[test]
@@ -329,6 +332,11 @@ fn a_call_outlives_a_vpn() {
         let since = Instant::now();
         let vpn = Vpn::connect(client, rig.network.host(SERVERS)).expect("the VPN connects");
         gaps.push(rig.gap(since));
+        assert!(
+            vpn.packets() >= MEDIA,
+            "media is outside: {}",
+            vpn.packets()
+        );
 
         let since = Instant::now();
         drop(vpn);
@@ -361,6 +369,10 @@ fn a_relayed_call_outlives_the_turn_server() {
     require!(Part::Coturn);
     let gap = gap_without_turn(true);
     eprintln!("media came back after {gap:?}, three seconds of which without a TURN server");
+    assert!(
+        gap >= Duration::from_secs(3),
+        "media took another way: {gap:?}"
+    );
     assert!(gap <= Duration::from_secs(15), "{gap:?}");
 }
 
@@ -415,6 +427,7 @@ fn a_relayed_call_outlives_packets_that_cannot_be_sent() {
 
     let gap = rig.gap(since);
     eprintln!("media came back after {gap:?}, one second of which nothing could leave");
+    assert!(gap >= Duration::from_secs(1), "packets left: {gap:?}");
     assert!(gap <= Duration::from_secs(4), "{gap:?}");
     assert_eq!(rig.offers(), 1, "ICE restarted");
 }

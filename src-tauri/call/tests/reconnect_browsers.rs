@@ -23,6 +23,8 @@ use tandem_trust::{Badge, Code, Party, Word};
 
 const TANDEM: usize = 0;
 const BROWSER: usize = 1;
+/// Packets of a second of media, at least. Sound alone is 50.
+const MEDIA: u64 = 40;
 /// A call between Tandem and a browser, in different networks behind one router.
 struct Rig {
     tandem: Side,
@@ -335,7 +337,12 @@ fn outlives_a_vpn(kind: Kind, number: usize, limit: Duration) {
     let vpn = Vpn::connect(rig.network.host(number), rig.network.host(SERVERS))
         .expect("the VPN connects");
     let on = rig.gaps(since);
-    eprintln!("{kind:?}: VPN on: {on:?}");
+    eprintln!("{kind:?}: VPN on: {on:?}, {} packets", vpn.packets());
+    assert!(
+        vpn.packets() >= MEDIA,
+        "media is outside: {}",
+        vpn.packets()
+    );
 
     let since = Moment::now();
     drop(vpn);

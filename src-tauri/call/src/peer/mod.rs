@@ -23,6 +23,8 @@ mod tracks;
 mod workarounds;
 
 pub(crate) use checks::RouteHealth;
+#[cfg(feature = "internals")]
+pub use checks::datagrams;
 pub use connection::{Peer, PeerConfig};
 pub use error::PeerError;
 pub use formats::MediaKind;

@@ -141,6 +141,12 @@ impl Gate {
         true
     }
 
+    #[cfg(feature = "internals")]
+    pub(super) fn assert_bounded(&self) {
+        assert!(self.pairs.len() <= MAX_PAIRS, "pairs are bounded");
+        assert!(self.pending.len() <= MAX_PENDING, "checks are bounded");
+    }
+
     /// Takes one check of `pair` from pace and budget.
     fn take(&mut self, now: Instant, pair: Pair) -> bool {
         let is_full = self.pairs.len() >= MAX_PAIRS;

@@ -15,6 +15,8 @@
 //! A check that may not leave is dropped: the agent takes it for lost and makes another one at its
 //! next interval.
 
+#[cfg(feature = "internals")]
+mod fuzzing;
 mod gate;
 mod nomination;
 mod queue;
@@ -23,6 +25,8 @@ mod send_failures;
 mod socket;
 mod stun;
 
+#[cfg(feature = "internals")]
+pub use fuzzing::datagrams;
 pub(super) use gate::Gate;
 pub(super) use queue::{CandidateQueue, MAX_CANDIDATES};
 pub(crate) use route_watch::{RouteHealth, RouteWatch};

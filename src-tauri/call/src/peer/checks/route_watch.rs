@@ -145,6 +145,13 @@ impl RouteWatch {
         }
     }
 
+    #[cfg(feature = "internals")]
+    pub(super) fn assert_bounded(&self) {
+        let checks = self.used.as_ref().map_or(0, |used| used.checks.len());
+        assert!(checks <= MAX_CHECKS, "checks are bounded");
+        assert!(self.channels.len() <= MAX_CHANNELS, "channels are bounded");
+    }
+
     /// `channel` stands for `peer` from now on.
     fn on_channel(&mut self, channel: Pair, peer: SocketAddr) {
         self.channels.retain(|(known, _)| *known != channel);
