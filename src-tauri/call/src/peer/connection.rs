@@ -109,6 +109,7 @@ pub struct Peer {
     handshake_done: HandshakeDone,
     link: Arc<LinkState>,
     heard: Arc<LastHeard>,
+    gate: Arc<Mutex<Gate>>,
     route_watch: Arc<Mutex<RouteWatch>>,
     sent: Arc<SentStreams>,
     /// The streams that the library expects.
@@ -205,10 +206,11 @@ impl Peer {
             has_turn,
         );
         let route_watch: Arc<Mutex<RouteWatch>> = Arc::default();
+        let gate = Arc::new(Mutex::new(Gate::new(Instant::now())));
         let sockets = Sockets {
             link_local: link_local.clone(),
             route: Arc::clone(&route_watch),
-            gate: Arc::new(Mutex::new(Gate::new(Instant::now()))),
+            gate: Arc::clone(&gate),
             failures: Arc::default(),
         };
         let runtime: Arc<dyn Runtime> = Arc::new(HandshakeRuntime::new(
@@ -245,6 +247,7 @@ impl Peer {
             handshake_done,
             link,
             heard,
+            gate,
             route_watch,
             sent,
             declared,
@@ -338,6 +341,7 @@ impl Peer {
             self.is_offering = false;
         }
 
+        self.gate.lock().on_description(plan.is_ice_lite());
         let ForLibrary { sdp, negotiated } = self.negotiation.apply(plan);
         self.declared.set(self.negotiation.streams());
         if is_restart {
@@ -365,6 +369,7 @@ impl Peer {
             description::from_json(answer, RTCSdpType::Answer)?;
         let plan = self.negotiation.read(RTCSdpType::Answer, remote)?;
         let ufrag = plan.ufrag().to_owned();
+        self.gate.lock().on_description(plan.is_ice_lite());
         let ForLibrary { sdp, negotiated } = self.negotiation.apply(plan);
         self.declared.set(self.negotiation.streams());
         self.is_offering = false;

@@ -34,6 +34,10 @@ const CREDIT: u32 = 30;
 const SOURCES: f64 = 32.0;
 const SOURCES_PER_SECOND: f64 = 1.0;
 
+/// Checks from one address in a second: each costs a digest and an answer. Our own kind sends less than
+/// half of that, and only when it begins.
+const HEARD_PER_SECOND: u32 = 400;
+
 /// Pairs that are remembered: 16 sockets, 64 candidates.
 const MAX_PAIRS: usize = 1_024;
 /// Checks whose answers are recognized: those of four seconds, when the agent forgets them.
@@ -68,6 +72,24 @@ struct State {
     answered: bool,
     /// A check has come from there.
     heard: bool,
+    /// When the present second of checks from there began, and how many came in it.
+    second: Option<(Instant, u32)>,
+}
+
+impl State {
+    /// A check has come from there. Whether there is a place for it.
+    fn count(&mut self, now: Instant) -> bool {
+        let (began, count) = match self.second {
+            Some((began, count))
+                if now.saturating_duration_since(began) < Duration::from_secs(1) =>
+            {
+                (began, count.saturating_add(1))
+            }
+            _ => (now, 1),
+        };
+        self.second = Some((began, count));
+        count <= HEARD_PER_SECOND
+    }
 }
 
 impl Gate {
@@ -83,6 +105,11 @@ impl Gate {
             sources: Bucket::new(now, SOURCES, SOURCES_PER_SECOND),
             first_waits: None,
         }
+    }
+
+    /// The partner's description has come. `is_lite`: it never checks (RFC 8445 §2.5).
+    pub(in crate::peer) fn on_description(&mut self, is_lite: bool) {
+        self.nomination.on_description(is_lite);
     }
 
     /// Whether `message` may leave for `pair`.
@@ -209,6 +236,10 @@ impl Gate {
             None => self.pairs.entry(pair).or_default(),
         };
 
+        if !state.count(now) {
+            return false;
+        }
+
         if !state.heard {
             state.heard = true;
             state.due = None;
@@ -228,6 +259,7 @@ impl Gate {
             *state = State {
                 answered: true,
                 unanswered: state.unanswered,
+                second: state.second,
                 ..State::default()
             };
         }
@@ -398,6 +430,18 @@ mod tests {
         }
 
         assert!((300..=300 + 2 * 61).contains(&left), "{left}");
+    }
+
+    #[test]
+    fn a_flood_of_checks_does_not_come_in_and_holds_nobody_else_back() {
+        let start = Instant::now();
+        let mut rig = Rig::new(start);
+        let flood = (0..50_000).filter(|_| rig.hear(start, pair(1))).count();
+        assert_eq!(flood, 400);
+        assert!(rig.hear(start, pair(2)));
+
+        assert!(!rig.hear(start + 999 * MS, pair(1)));
+        assert!(rig.hear(start + Duration::from_secs(1), pair(1)));
     }
 
     #[test]

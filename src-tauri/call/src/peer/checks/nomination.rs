@@ -8,8 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-/// How long this side waits for a partner that sends no checks. One with "ICE lite" never does (RFC
-/// 8445 §2.5).
+/// How long this side waits for a partner that sends no checks.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Whether the partner has this side's description, and since when this side waits for that.
@@ -22,6 +21,8 @@ pub(super) struct Nomination {
     heard: Vec<u8>,
     /// When this generation's first nomination wanted to leave.
     wanted: Option<Instant>,
+    /// The partner says that it never checks (RFC 8445 §2.5).
+    is_lite: bool,
 }
 
 impl Nomination {
@@ -38,10 +39,17 @@ impl Nomination {
         }
     }
 
+    /// The partner's description has come. `is_lite`: with "ICE lite".
+    pub(super) fn on_description(&mut self, is_lite: bool) {
+        self.is_lite = is_lite;
+    }
+
     /// Whether a nomination may leave. The agent makes another one at its next tick, 20 ms later.
     pub(super) fn may_leave(&mut self, now: Instant) -> bool {
         let wanted = *self.wanted.get_or_insert(now);
-        is_reverse(&self.sent, &self.heard) || now.saturating_duration_since(wanted) >= TIMEOUT
+        self.is_lite
+            || is_reverse(&self.sent, &self.heard)
+            || now.saturating_duration_since(wanted) >= TIMEOUT
     }
 }
 
@@ -83,6 +91,15 @@ mod tests {
     }
 
     #[test]
+    fn a_partner_that_never_checks_is_not_waited_for() {
+        let (mut nomination, now) = (checking(b"them:us"), Instant::now());
+        nomination.on_description(true);
+        assert!(nomination.may_leave(now));
+        nomination.on_description(false);
+        assert!(!nomination.may_leave(now));
+    }
+
+    #[test]
     fn a_check_that_comes_first_counts() {
         let (mut nomination, now) = (Nomination::default(), Instant::now());
         nomination.on_check(b"us:them");
@@ -118,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partner_that_never_checks_is_not_waited_for_long() {
+    fn a_partner_that_does_not_check_is_not_waited_for_long() {
         let (mut nomination, now) = (checking(b"them:us"), Instant::now());
         assert!(!nomination.may_leave(now));
         assert!(!nomination.may_leave(now + TIMEOUT - MS));

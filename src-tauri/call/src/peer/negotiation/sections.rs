@@ -98,6 +98,11 @@ impl Plan {
     pub(in crate::peer) fn ufrag(&self) -> &str {
         self.transport.ufrag.as_deref().unwrap_or_default()
     }
+
+    /// The partner answers checks, but sends none (RFC 8445 §2.5).
+    pub(in crate::peer) fn is_ice_lite(&self) -> bool {
+        self.remote.ice_lite
+    }
 }
 
 /// A description for the library, and what it means.
