@@ -88,6 +88,30 @@ fn a_steady_stream_is_played_completely_with_little_delay() {
     );
 }
 
+/// All lengths that Opus packets have on a call (RFC 6716 §2.1.4, RFC 7587 §4.2).
+#[test]
+fn packets_of_any_length_are_played_completely() {
+    for ms in [10, 20, 40, 60, 80, 100, 120] {
+        let mut run = Run::of(48 * ms);
+        let mut rng = StdRng::seed_from_u64(ms.into());
+        let mut jitter = |_| Some(40.0 + rng.random_range(0.0..5.0));
+        let stats = run.stream(0, 60_000 / ms, &mut jitter);
+        println!("packets of {ms} ms: {stats:?}");
+
+        assert_eq!((stats.lost, stats.late), (0, 0), "{ms} ms");
+        assert!(
+            stats.concealed_ms <= 2 * u64::from(ms),
+            "{ms} ms: {stats:?}"
+        );
+        assert!(stats.buffer_ms_p50 <= ms + 30, "{ms} ms: {stats:?}");
+        let steepest = run.steepest(1_000);
+        assert!(
+            steepest <= tone_step() * 12 / 10,
+            "{ms} ms: a click of {steepest}"
+        );
+    }
+}
+
 #[test]
 fn a_sound_card_that_pulls_in_bursts_is_served() {
     for burst in [2, 4] {

@@ -12,12 +12,22 @@ const HZ: f64 = 250.0;
 /// A codec whose packets carry only a position in the tone. Their first byte says whether they
 /// carry a copy of the packet before. Concealment continues the tone, as a perfect decoder would
 /// for a vowel.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Tone {
     position: i64,
+    /// Samples in a packet.
+    length: usize,
 }
 
 impl Tone {
+    /// Packets of `length` samples.
+    pub(super) fn of(length: usize) -> Self {
+        Self {
+            position: 0,
+            length,
+        }
+    }
+
     pub(super) fn packet(media: i64, fec: bool) -> Vec<u8> {
         let mut payload = vec![u8::from(fec)];
         payload.extend(media.to_be_bytes());
@@ -46,8 +56,8 @@ impl PacketDecoder for Tone {
         packet: &[u8],
         out: &mut [i16; MAX_PACKET_SAMPLES],
     ) -> Result<usize, OpusError> {
-        self.fill(Self::media(packet)? % 48_000, &mut out[..PACKET_SAMPLES]);
-        Ok(PACKET_SAMPLES)
+        self.fill(Self::media(packet)? % 48_000, &mut out[..self.length]);
+        Ok(self.length)
     }
     fn decode_fec(&mut self, packet: &[u8], out: &mut [i16]) -> Result<(), OpusError> {
         self.fill(
@@ -61,10 +71,10 @@ impl PacketDecoder for Tone {
         Ok(())
     }
     fn fec_samples(&self, packet: &[u8]) -> Option<usize> {
-        (packet.first() == Some(&1)).then_some(PACKET_SAMPLES)
+        (packet.first() == Some(&1)).then_some(self.length)
     }
     fn reset(&mut self) {
-        *self = Self::default();
+        self.position = 0;
     }
 }
 
@@ -86,6 +96,8 @@ pub(super) struct Run<D: PacketDecoder> {
     /// By how many samples the timestamp of packet `n` is wrong.
     pub(super) error: fn(u32) -> i32,
     pub(super) fec: bool,
+    /// Samples in a packet.
+    pub(super) length: u32,
     /// Pulls per wake-up of the sound card.
     pub(super) burst: u32,
     /// Packets sent but not yet received, with their arrival time in ms.
@@ -94,7 +106,15 @@ pub(super) struct Run<D: PacketDecoder> {
 
 impl Run<Tone> {
     pub(super) fn new() -> Self {
-        Self::over(Tone::default())
+        Self::over(Tone::of(PACKET_SAMPLES))
+    }
+
+    /// Packets of `length` samples.
+    pub(super) fn of(length: u32) -> Self {
+        Self {
+            length,
+            ..Self::over(Tone::of(length as usize))
+        }
     }
 }
 
@@ -110,16 +130,17 @@ impl<D: PacketDecoder> Run<D> {
             first_timestamp: u32::MAX - 48_000 * 7,
             error: |_| 0,
             fec: true,
+            length: PACKET_SAMPLES as u32,
             burst: 1,
             in_flight: VecDeque::new(),
         }
     }
 
-    /// Sends packets `from..to`, 20 ms each, through `network`, and pulls at the same time.
+    /// Sends packets `from..to` through `network`, and pulls at the same time.
     pub(super) fn stream(&mut self, from: u32, to: u32, network: Network<'_>) -> JitterStats {
-        let fec = self.fec;
+        let (fec, length) = (self.fec, i64::from(self.length));
         self.stream_of(from, to, network, &mut |n| {
-            Tone::packet(i64::from(n) * 960, fec)
+            Tone::packet(i64::from(n) * length, fec)
         })
     }
 
@@ -130,14 +151,15 @@ impl<D: PacketDecoder> Run<D> {
         network: Network<'_>,
         payload: &mut dyn FnMut(u32) -> Vec<u8>,
     ) -> JitterStats {
-        let sent_ms = |n: u32| f64::from(n) * 20.0 * (1.0 + self.skew);
+        let packet_ms = f64::from(self.length) / 48.0;
+        let sent_ms = |n: u32| f64::from(n) * packet_ms * (1.0 + self.skew);
         for n in from..to {
             if let Some(delay) = network(n) {
                 let packet = AudioPacket {
                     sequence: self.first_sequence.wrapping_add(n as u16),
                     timestamp: self
                         .first_timestamp
-                        .wrapping_add(n.wrapping_mul(960))
+                        .wrapping_add(n.wrapping_mul(self.length))
                         .wrapping_add_signed((self.error)(n)),
                     payload: payload(n),
                 };
