@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 
 import { type Devices, isOff, Media } from "./media";
 
@@ -74,6 +74,39 @@ describe("camera and microphone", () => {
       microphone: null,
       problems: { camera: "denied", microphone: "denied" },
     });
+  });
+
+  it("are asked for again if the question was closed without an answer", async () => {
+    vi.useFakeTimers();
+    const { it, opened } = devices();
+    const answers: (() => void)[] = [];
+    const ask = it.getUserMedia.bind(it);
+    it.getUserMedia = async (constraints) => {
+      await new Promise<void>((resolve) => answers.push(resolve));
+      return ask(constraints);
+    };
+
+    const both = media(it);
+    const first = both.open();
+    await vi.advanceTimersByTimeAsync(4_900);
+    expect(both.state).toMatchObject({ status: "asking", canAskAgain: false });
+    await both.askAgain();
+    expect(answers).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(both.state.canAskAgain).toBe(true);
+
+    const second = both.askAgain();
+    expect(both.state).toMatchObject({ status: "asking", canAskAgain: false });
+    answers[1]?.();
+    await second;
+    expect(both.state).toMatchObject({ status: "ready", camera: opened[0], canAskAgain: false });
+
+    // The first question has an answer after all.
+    answers[0]?.();
+    await first;
+    expect(both.state.camera).toBe(opened[0]);
+    expect(opened.slice(2).map((track) => track.isStopped)).toEqual([true, true]);
+    vi.useRealTimers();
   });
 
   it("work one without the other", async () => {

@@ -14,6 +14,8 @@ export interface Device {
 export interface MediaState {
   /** `idle`: the user has not been asked for the devices yet. */
   status: "idle" | "asking" | "ready";
+  /** The browser has been asking for long: its question may have been closed without an answer. */
+  canAskAgain: boolean;
   cameraOn: boolean;
   muted: boolean;
   camera: MediaStreamTrack | null;
@@ -33,6 +35,9 @@ const CONSTRAINTS = {
   camera: { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } },
   microphone: { echoCancellation: true, noiseSuppression: true, autoGainControl: true },
 } as const;
+
+/** How long a question is on the screen before it may have been overlooked, or closed. */
+const LONG_MS = 5_000;
 
 const KINDS = { videoinput: "camera", audioinput: "microphone", audiooutput: "speaker" } as const;
 
@@ -62,6 +67,7 @@ export type Devices = Pick<
 export class Media {
   state: MediaState = {
     status: "idle",
+    canAskAgain: false,
     cameraOn: true,
     muted: false,
     camera: null,
@@ -92,11 +98,22 @@ export class Media {
     const wanted = (["camera", "microphone"] as const).filter(
       (kind) => this.state[kind] === null && (kind === "microphone" || this.state.cameraOn),
     );
-    this.#set({ status: "asking" });
+    this.#set({ status: "asking", canAskAgain: false });
+    const overlooked = setTimeout(() => {
+      if (use === this.#use) this.#set({ canAskAgain: true });
+    }, LONG_MS);
     await this.#openTogether(wanted, use);
+    clearTimeout(overlooked);
     if (use !== this.#use) return;
-    this.#set({ status: "ready" });
+    this.#set({ status: "ready", canAskAgain: false });
     await this.#list();
+  }
+
+  /** Asks once more. Firefox keeps a question that was closed waiting, and the first one has no end. */
+  async askAgain(): Promise<void> {
+    if (!this.state.canAskAgain) return;
+    this.close();
+    await this.open();
   }
 
   /** One question for both devices where that works, else one for each. */
@@ -107,6 +124,7 @@ export class Media {
         this.#take(stream, use);
         return;
       } catch (error) {
+        if (use !== this.#use) return;
         // A refusal is for both: asking again for each would be a nuisance.
         if (problemOf(error) === "denied") {
           this.#set({ problems: { camera: "denied", microphone: "denied" } });
@@ -114,7 +132,9 @@ export class Media {
         }
       }
     }
-    for (const kind of wanted) await this.#openOne(kind, use);
+    for (const kind of wanted) {
+      if (use === this.#use) await this.#openOne(kind, use);
+    }
   }
 
   async #openOne(kind: Kind, use: number): Promise<void> {
@@ -196,7 +216,13 @@ export class Media {
     this.#use += 1;
     this.state.camera?.stop();
     this.state.microphone?.stop();
-    this.#set({ status: "idle", camera: null, microphone: null, problems: {} });
+    this.#set({
+      status: "idle",
+      canAskAgain: false,
+      camera: null,
+      microphone: null,
+      problems: {},
+    });
   }
 
   async #list(): Promise<void> {

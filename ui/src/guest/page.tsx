@@ -130,6 +130,8 @@ export class GuestPage {
     if (status === "asking") return;
     if (status === "idle") {
       await this.#media.open();
+      // The browser was asked once more, and that question is open.
+      if (this.#media.state.status !== "ready") return;
       // What is missing is said first; the next click goes on without it.
       if (hasProblems() && !this.#goesWithout) {
         this.#call?.toStart();
@@ -158,6 +160,7 @@ export class GuestPage {
       this.#render();
     },
     preview: () => void this.#media.open(),
+    askAgain: () => void this.#media.askAgain(),
     join: () => void this.#join(),
     leave: () => this.#call?.leave(),
     toStart: () => this.#call?.toStart(),

@@ -106,7 +106,12 @@ function Preview(view: GuestView) {
       <div class="waiting-view">
         <div class="preview-question">
           {media.status === "asking" ? (
-            <p role="status">{t.asking}</p>
+            <>
+              <p role="status">{media.canAskAgain ? t.askingLong : t.asking}</p>
+              {media.canAskAgain && (
+                <Button action="askAgain" icon="camera" label={t.askAgain} onClick={act.askAgain} />
+              )}
+            </>
           ) : (
             <>
               <p>{t.previewOff}</p>

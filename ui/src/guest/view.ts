@@ -39,6 +39,7 @@ export interface GuestView {
 export interface GuestActions {
   setName: (name: string) => void;
   preview: () => void;
+  askAgain: () => void;
   join: () => void;
   leave: () => void;
   toStart: () => void;

@@ -11,6 +11,8 @@ export const GUEST = {
   preview: "Start camera and microphone",
   previewOff: "Check how you look and sound before you join.",
   asking: "Allow your camera and microphone when your browser asks.",
+  askingLong: "Your browser is still waiting for your answer about the camera and microphone.",
+  askAgain: "Ask again",
   playSound: "Play sound",
   noVideo: {
     what: "This browser and the other app can't exchange video.",

@@ -5,6 +5,8 @@ mod sps;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
+mod difficult;
+#[cfg(test)]
 mod tests;
 mod vp8;
 
