@@ -1,7 +1,6 @@
 //! What each fuzz target does with its input. `src-tauri/tests/corpus.rs` includes this file and
 //! replays the kept inputs.
 #![allow(
-    missing_docs,
     clippy::disallowed_methods,
     clippy::expect_used,
     reason = "any moment will do as the start, and a panic is what is looked for"

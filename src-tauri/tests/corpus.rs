@@ -14,6 +14,11 @@ use rand::{RngExt, SeedableRng};
 use tandem_call::internals::fuzzing;
 
 #[path = "../../fuzz/src/lib.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "a crate of its own for the fuzzer"
+)]
 mod targets;
 
 /// Damaged copies of the inputs of a target, all together.

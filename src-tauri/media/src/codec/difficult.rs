@@ -29,7 +29,11 @@ impl Difficulty {
         let mut image = scene(SIZE.0, SIZE.1, number);
         let mut random = StdRng::seed_from_u64(number.into());
         // The sum of three is nearly normal, as a sensor's noise is.
-        let mut noise = |most: i32| (0..3).map(|_| random.random_range(-most..=most)).sum::<i32>();
+        let mut noise = |most: i32| {
+            (0..3)
+                .map(|_| random.random_range(-most..=most))
+                .sum::<i32>()
+        };
         let clamp = |value: i32| value.clamp(0, 255) as u8;
         match self {
             Self::Noise => {

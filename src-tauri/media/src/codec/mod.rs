@@ -1,11 +1,11 @@
 //! Video codecs behind two traits: H.264 with openh264, and VP8 with libvpx.
 
+#[cfg(test)]
+mod difficult;
 mod h264;
 mod sps;
 #[cfg(test)]
 mod testing;
-#[cfg(test)]
-mod difficult;
 #[cfg(test)]
 mod tests;
 mod vp8;
