@@ -103,7 +103,10 @@ fn packets_of_any_length_are_played_completely() {
             stats.concealed_ms <= 2 * u64::from(ms),
             "{ms} ms: {stats:?}"
         );
-        assert!(stats.buffer_ms_p50 <= ms + 30, "{ms} ms: {stats:?}");
+        assert!(
+            stats.buffer_ms_p50 <= u64::from(ms) + 30,
+            "{ms} ms: {stats:?}"
+        );
         let steepest = run.steepest(1_000);
         assert!(
             steepest <= tone_step() * 12 / 10,
