@@ -186,9 +186,28 @@ impl App {
         }
     }
 
+    /// The user's invite, also while its server is away.
+    fn given_invite(&self) -> Option<&Claim> {
+        let meeting = &self.meeting;
+        meeting.claimed.as_ref().or(meeting.lost.as_ref())
+    }
+
+    /// The room in which a guest of the user's invite rings.
+    pub(super) fn invite_room(&self) -> Option<String> {
+        let claim = self.given_invite()?;
+        Some(claim.invite.number.to_string())
+    }
+
+    /// How a person who rings in this room is verified: by the code, if it is that of the user's
+    /// invite.
+    pub(super) fn code_for(&self, room: &str) -> Option<CallCode> {
+        let is_invite = self.invite_room().as_deref() == Some(room);
+        is_invite.then(|| self.invite_code()).flatten()
+    }
+
     /// How a guest of the user's invite is verified.
     fn invite_code(&self) -> Option<CallCode> {
-        let claim = self.meeting.claimed.as_ref()?;
+        let claim = self.given_invite()?;
         Some(CallCode {
             code: claim.invite.code(),
             party: Party::Inviter,
@@ -345,19 +364,21 @@ impl App {
     pub(super) fn on_knock(&mut self, knock: KnockId, room: &str, profile: &Profile) {
         let is_connected = self.state.server.status == ServerStatus::Connected;
         let is_known = self.meeting.rings(&knock);
-        if !is_connected || !self.is_between_calls() || is_known {
+        // A server could let someone ring in a room that the user has given to nobody.
+        let is_wanted = self.listens_in(room);
+        if !is_connected || !self.is_between_calls() || is_known || !is_wanted {
             return;
         }
 
-        let (kind, code) = if self.claimed_room().as_deref() == Some(room) {
-            (CallerKind::Invited, self.invite_code())
-        } else {
-            (CallerKind::Known, None)
+        let code = self.code_for(room);
+        let kind = match &code {
+            Some(_) => CallerKind::Invited,
+            None => CallerKind::Known,
         };
 
         // The server shows one caller at a time: another is there because that one is gone.
         self.end_knock();
-        let call = self.incoming(partner::sanitized(profile), kind);
+        let call = self.incoming(partner::sanitized(profile), kind, code.is_some());
         self.meeting.ringing.push(Ringing {
             knock,
             room: room.to_owned(),
@@ -368,8 +389,14 @@ impl App {
     }
 
     /// A caller as the page shows it.
-    pub(super) fn incoming(&mut self, caller: Partner, kind: CallerKind) -> IncomingCall {
+    pub(super) fn incoming(
+        &mut self,
+        caller: Partner,
+        kind: CallerKind,
+        by_invite: bool,
+    ) -> IncomingCall {
         IncomingCall {
+            by_invite,
             id: self.next_id(),
             name: caller.name,
             picture: caller.picture,
