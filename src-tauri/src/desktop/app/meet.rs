@@ -192,21 +192,13 @@ impl App {
         meeting.claimed.as_ref().or(meeting.lost.as_ref())
     }
 
-    /// The room in which a guest of the user's invite rings.
-    pub(super) fn invite_room(&self) -> Option<String> {
-        let claim = self.given_invite()?;
-        Some(claim.invite.number.to_string())
-    }
-
-    /// How a person who rings in this room is verified: by the code, if it is that of the user's
-    /// invite.
-    pub(super) fn code_for(&self, room: &str) -> Option<CallCode> {
-        let is_invite = self.invite_room().as_deref() == Some(room);
-        is_invite.then(|| self.invite_code()).flatten()
+    /// The room in which a guest of the user's invite rings on the same network.
+    pub(super) fn invite_room_nearby(&self) -> Option<String> {
+        Some(self.given_invite()?.invite.room_nearby())
     }
 
     /// How a guest of the user's invite is verified.
-    fn invite_code(&self) -> Option<CallCode> {
+    pub(super) fn invite_code(&self) -> Option<CallCode> {
         let claim = self.given_invite()?;
         Some(CallCode {
             code: claim.invite.code(),
@@ -370,7 +362,8 @@ impl App {
             return;
         }
 
-        let code = self.code_for(room);
+        let is_guest = self.claimed_room().as_deref() == Some(room);
+        let code = is_guest.then(|| self.invite_code()).flatten();
         let kind = match &code {
             Some(_) => CallerKind::Invited,
             None => CallerKind::Known,

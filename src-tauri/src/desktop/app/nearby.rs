@@ -64,8 +64,8 @@ pub enum NearbyUse {
     Nobody,
     /// Everyone on the network.
     People {
-        /// The number of the user's invite: the room in which a guest rings who cannot reach the
-        /// server of the invite. That call is by the code, too.
+        /// The room in which a guest of the user's invite rings who cannot reach the server of the
+        /// invite. That call is by the code, too.
         invite: Option<String>,
     },
 }
@@ -239,7 +239,7 @@ impl App {
     fn nearby_use(&self) -> NearbyUse {
         if self.can_be_rung_nearby() {
             NearbyUse::People {
-                invite: self.invite_room(),
+                invite: self.invite_room_nearby(),
             }
         } else {
             NearbyUse::Nobody
@@ -387,7 +387,8 @@ impl App {
             return;
         }
 
-        let code = self.code_for(room);
+        let is_guest = self.invite_room_nearby().as_deref() == Some(room);
+        let code = is_guest.then(|| self.invite_code()).flatten();
         let caller = partner::sanitized(profile);
         let ringing = Ringing {
             knock,

@@ -56,7 +56,7 @@ impl Target {
                 must_exist: room.must_exist(),
             },
             Self::InviterNearby { link, .. } => CallGoal::Room {
-                room: link.invite.number.to_string(),
+                room: link.invite.room_nearby(),
                 must_exist: true,
             },
             Self::OwnRoom { invite, .. } => CallGoal::Room {

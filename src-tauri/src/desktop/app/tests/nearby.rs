@@ -618,7 +618,7 @@ fn a_link_whose_server_is_away_is_tried_nearby_with_its_code() {
     let plan = guest.start_call_plan();
     assert_eq!(plan.server.addresses, [address(OWN)], "another attempt");
     let in_its_room = CallGoal::Room {
-        room: "7".into(),
+        room: "invite-7".into(),
         must_exist: true,
     };
     assert_eq!(plan.goal, in_its_room);
@@ -663,7 +663,7 @@ fn a_guest_who_rings_nearby_is_verified_by_the_code() {
     let invite: Invite = world.invite().parse().unwrap();
     world.command(Command::OpenNearby).unwrap();
     world.opened_nearby();
-    assert!(world.effects().contains(&listens(Some("7"))));
+    assert!(world.effects().contains(&listens(Some("invite-7"))));
     let lost = LineEvent::Lost {
         cause: ClientErrorCode::Broken,
     };
@@ -684,7 +684,7 @@ fn a_guest_who_rings_nearby_is_verified_by_the_code() {
         .command(Command::DeclineCall { id: other.id })
         .unwrap();
 
-    world.nearby_knock_in("7", "n2", address(9));
+    world.nearby_knock_in("invite-7", "n2", address(9));
     let guest = world.incoming().expect("it rings").clone();
     assert_eq!((guest.kind, guest.by_invite), (CallerKind::Nearby, true));
     world.effects();
