@@ -256,7 +256,7 @@ impl End {
         while let Some(event) = events.recv().await {
             match event {
                 PeerEvent::Candidate(text) => {
-                    let candidate = serde_json::from_str(&text.to_string()).expect("JSON");
+                    let candidate = serde_json::from_str(text.as_ref()).expect("JSON");
                     let _ = candidates.send(candidate);
                 }
                 PeerEvent::Connected => {
