@@ -20,7 +20,7 @@ const states = {
   "verification-user": STATES["in-call-verified-by-user"],
 };
 // The call is dark in both themes; dialogs over it are not.
-const themes = (name) => (/^in-call(?!-no-longer)/u.test(name) ? [name] : [name, `${name}-dark`]);
+const themes = (name) => (name.startsWith("in-call") ? [name] : [name, `${name}-dark`]);
 const all = Object.keys(states).flatMap(themes);
 
 mkdirSync(folder, { recursive: true });

@@ -5,7 +5,7 @@
 /**
  * @import {
  *   AppState, Devices, ErrorCode, InCall, IncomingCall, Invitation, Mismatch, NearbyState, Partner,
- *   Problem, ProblemPlace, Screen, Search, ServerState, Settings,
+ *   Problem, ProblemPlace, Screen, Search, ServerState, Settings, WordsState,
  * } from "../src/generated/contract"
  */
 
@@ -84,7 +84,7 @@ const INVITE = {
 };
 
 /** @type {IncomingCall} */
-const INCOMING = { id: 40, name: "Amara", picture: null, kind: "invited" };
+const INCOMING = { id: 40, name: "Amara", picture: null, kind: "invited", byInvite: true };
 
 /** @type {NearbyState} */
 const NEARBY_OFF = {
@@ -141,6 +141,9 @@ export function state(change = {}) {
 /** @type {[string, string, string, string]} */
 export const SAFETY_WORDS = ["garden", "lantern", "kayak", "otter"];
 
+/** @type {WordsState} */
+const READY = { status: "ready", words: SAFETY_WORDS };
+
 /**
  * The screen of a call in which all is well.
  *
@@ -154,7 +157,7 @@ export function call(change = {}) {
     connectedAtMs: NOW - 754_000,
     route: "direct",
     encrypted: true,
-    verification: { badge: "notVerified", words: SAFETY_WORDS, byInvite: null },
+    verification: { badge: "notVerified", words: READY, byInvite: null },
     quality: 3,
     muted: false,
     cameraOn: true,
@@ -234,6 +237,10 @@ export const STATES = {
   }),
   "lobby-invite": state({ invitation: INVITE }),
   "lobby-ringing": state({ invitation: INVITE, incoming: INCOMING }),
+  "lobby-ringing-not-invited": state({
+    invitation: INVITE,
+    incoming: { ...INCOMING, kind: "known", byInvite: false },
+  }),
   "lobby-recents": state({
     recents: [
       { id: 50, name: "Amara", atMs: NOW - 3_600_000 },
@@ -300,7 +307,10 @@ export const STATES = {
       addresses: ["192.168.1.20:40123", "169.254.3.4:40123"],
     },
   }),
-  "lobby-nearby-ringing": state({ nearby: NEARBY, incoming: { ...INCOMING, kind: "nearby" } }),
+  "lobby-nearby-ringing": state({
+    nearby: NEARBY,
+    incoming: { ...INCOMING, kind: "nearby", byInvite: false },
+  }),
   "lobby-no-devices": state({
     preview: { status: "failed" },
     devices: { cameras: [], microphones: [], speakers: [] },
@@ -381,15 +391,11 @@ export const STATES = {
   "in-call-verified-by-code": outsideLobby(
     call({
       known: true,
-      verification: { badge: "verifiedByCode", words: null, byInvite: "inviter" },
+      verification: { badge: "verifiedByCode", words: { status: "byCode" }, byInvite: "inviter" },
     }),
   ),
   "in-call-verified-by-user": outsideLobby(
-    call({ verification: { badge: "verifiedByUser", words: SAFETY_WORDS, byInvite: null } }),
-  ),
-  // It opens the dialog by itself.
-  "in-call-no-longer-verified": outsideLobby(
-    call({ verification: { badge: "noLongerVerified", words: SAFETY_WORDS, byInvite: null } }),
+    call({ verification: { badge: "verifiedByUser", words: READY, byInvite: null } }),
   ),
   "in-call-hostile": outsideLobby(call({ partner: HOSTILE, partnerCameraOff: true })),
   ended: outsideLobby({
@@ -423,7 +429,7 @@ export const STATES = {
       otherServer: null,
       again: amara,
     },
-    { incoming: { ...INCOMING, kind: "known" } },
+    { incoming: { ...INCOMING, kind: "known", byInvite: false } },
   ),
   "ended-away": outsideLobby({
     kind: "ended",
@@ -467,6 +473,11 @@ export const STATES = {
   }),
   "ended-mismatch-words": outsideLobby({
     ...mismatched("safetyWords"),
+    durationMs: 61_000,
+    again: anyone,
+  }),
+  "ended-mismatch-partners-words": outsideLobby({
+    ...mismatched("partnersSafetyWords"),
     durationMs: 61_000,
     again: anyone,
   }),

@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use support::meddler::{Instead, Meddle, meddler};
+#[cfg(feature = "internals")]
+use support::middle::Middle;
 use support::{Side, TestServer, options, room, server};
 use tandem_call::{CallCode, CallEventKind, CallOptions, EndCode, VerificationState};
-use tandem_trust::{Badge, Code, Fingerprint, MAX_GUESSES, Party, Word};
+use tandem_trust::{Badge, Code, Fingerprint, MAX_GUESSES, Party, Word, WordsState};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a side waits for the partner's moves in tests in which they do not come.
@@ -124,7 +126,7 @@ async fn words(side: &mut Side) -> VerificationState {
         .until(
             TIMEOUT,
             "the words",
-            |kind| matches!(kind, CallEventKind::Verification(state) if state.words.is_some()),
+            |kind| matches!(kind, CallEventKind::Verification(state) if state.words.ready().is_some()),
         )
         .await;
     match event.kind {
@@ -180,7 +182,7 @@ async fn an_inviter_and_a_guest_are_verified_by_the_code() {
             })
             .await;
             let state = verification(side, Badge::VerifiedByCode).await;
-            assert_eq!(state.words, None);
+            assert_eq!(state.words, WordsState::ByCode);
         }
 
         pair.until_frames().await;
@@ -256,6 +258,57 @@ async fn a_server_that_swaps_certificates_is_noticed_on_both_sides() {
         pair.ends_in_a_mismatch(&format!("swapped {swapped:?}"))
             .await;
     }
+}
+
+#[cfg(feature = "internals")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_man_in_the_middle_of_a_call_by_code_sees_and_shows_nothing() {
+    let middle = Middle::new().await;
+    let pair = Pair::start(right(), middle.meddles()).await;
+    pair.ends_in_a_mismatch("a man in the middle").await;
+    assert!(middle.is_connected(1), "the server did end DTLS");
+    for side in [0, 1] {
+        assert_eq!(middle.tracks(side), 0, "side {side} has sent it something");
+    }
+}
+
+#[cfg(feature = "internals")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_man_in_the_middle_who_passes_the_moves_on_is_noticed_without_comparing_words() {
+    let middle = Middle::new().await;
+    let mut pair = Pair::start([None, None], middle.meddles()).await;
+    for side in &mut pair.sides {
+        assert_eq!(side.ended(TIMEOUT).await, EndCode::CodeMismatch);
+    }
+}
+
+#[cfg(feature = "internals")]
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_man_in_the_middle_the_safety_words_differ() {
+    let middle = Middle::with_words().await;
+    let mut pair = Pair::start([None, None], middle.meddles()).await;
+    let [left, right] = &mut pair.sides;
+    let (left, right) = (words(left).await, words(right).await);
+    for (number, side) in pair.sides.iter().enumerate() {
+        side.wait_for_frames(TIMEOUT, 1).await;
+        assert!(
+            middle.is_connected(number),
+            "it shows what the server shows"
+        );
+    }
+
+    let [lefts, rights] = middle.words();
+    assert_eq!(
+        left.words.ready(),
+        lefts,
+        "it is the server that the side talks to"
+    );
+    assert_eq!(right.words.ready(), rights, "on both sides");
+    assert_ne!(left.words, right.words);
+    assert_eq!(
+        (left.badge, right.badge),
+        (Badge::NotVerified, Badge::NotVerified)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -454,13 +507,15 @@ async fn without_a_code_both_sides_can_compare_the_same_words() {
     assert_eq!(shown, other, "the same words on both sides");
     assert_eq!(shown.badge, Badge::NotVerified);
 
-    let shown = shown.words.expect("words");
+    let shown = shown.words.ready().expect("words");
     left.call.words_compared(shown, true);
     verification(left, Badge::VerifiedByUser).await;
     left.first_frame(TIMEOUT).await;
 
     right.call.words_compared(shown, false);
     assert_eq!(right.ended(TIMEOUT).await, EndCode::CodeMismatch);
+    let told = left.ended(TIMEOUT).await;
+    assert_eq!(told, EndCode::CodeMismatch, "and the partner is told");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -473,7 +528,7 @@ async fn a_partner_without_words_is_as_it_was_before() {
         })
         .await;
         let state = verification(side, Badge::NotVerified).await;
-        assert_eq!(state.words, None);
+        assert_eq!(state.words, WordsState::Unavailable);
         side.first_frame(TIMEOUT).await;
     }
 }

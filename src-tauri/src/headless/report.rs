@@ -7,7 +7,7 @@
 
 use serde::{Serialize, Serializer};
 use tandem_call::VerificationState;
-use tandem_trust::Badge;
+use tandem_trust::{Badge, WordsState};
 
 use crate::error_code::ErrorCode;
 
@@ -47,11 +47,15 @@ pub struct Report {
 
 /// What is known about who the partner is. `null` before the call is connected.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct VerificationReport {
-    /// `notVerified`, `verifiedByCode`, `verifiedByUser` or `noLongerVerified`.
+    /// `notVerified`, `verifiedByCode` or `verifiedByUser`.
     pub badge: Option<&'static str>,
     /// Four words that both sides can compare, if the partner has them.
     pub words: Option<[&'static str; 4]>,
+    /// Why there are words or not: `awaited`, `ready`, `unavailable` (the partner has none, or a
+    /// server took them out) or `byCode` (the code verifies the partner).
+    pub words_state: Option<&'static str>,
 }
 
 impl From<VerificationState> for VerificationReport {
@@ -61,9 +65,14 @@ impl From<VerificationState> for VerificationReport {
                 Badge::NotVerified => "notVerified",
                 Badge::VerifiedByCode => "verifiedByCode",
                 Badge::VerifiedByUser => "verifiedByUser",
-                Badge::NoLongerVerified => "noLongerVerified",
             }),
-            words: state.words.map(|words| words.words()),
+            words: state.words.ready().map(|words| words.words()),
+            words_state: Some(match state.words {
+                WordsState::Awaited => "awaited",
+                WordsState::Ready(_) => "ready",
+                WordsState::Unavailable => "unavailable",
+                WordsState::ByCode => "byCode",
+            }),
         }
     }
 }
@@ -364,12 +373,13 @@ mod tests {
       "process": { "cpuSeconds": 0.0, "peakRssBytes": 0 } }"#;
 
     /// The fields beyond the contract.
-    const EXTRAS: [&str; 11] = [
+    const EXTRAS: [&str; 12] = [
         "warnings",
         "refused",
         "verification",
         "verification.badge",
         "verification.words",
+        "verification.wordsState",
         "video.received.pauses",
         "video.received.pausedMs",
         "video.received.pictures",

@@ -112,7 +112,13 @@ fn call_rows(rows: &mut Rows, report: &Report) {
         },
     );
     let words = report.verification.words.map(|words| words.join(" "));
-    rows.row("safety words", words.unwrap_or_else(|| UNKNOWN.into()));
+    let why_none = match report.verification.words_state {
+        Some("awaited") => "not yet",
+        Some("unavailable") => "the partner has none",
+        Some("byCode") => "not needed",
+        _ => UNKNOWN,
+    };
+    rows.row("safety words", words.unwrap_or_else(|| why_none.into()));
 
     rows.row(
         "role",

@@ -84,6 +84,13 @@ impl Invite {
         Self { number, words }
     }
 
+    /// The room in which a guest rings on the network of both, at the server in the app of the person
+    /// who made the invite. Not the number: nobody listens in that without having claimed it.
+    #[must_use]
+    pub fn room_nearby(&self) -> String {
+        format!("invite-{}", self.number)
+    }
+
     /// The number and the words, as the two sides prove them to each other.
     #[must_use]
     pub fn code(&self) -> Code {

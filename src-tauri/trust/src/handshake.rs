@@ -152,6 +152,9 @@ pub enum Mismatch {
     /// The partner has not finished in time.
     #[error("the partner has not finished the key exchange")]
     TimedOut,
+    /// The user has compared the safety words.
+    #[error("the user says that the safety words differ")]
+    WordsDiffer,
 }
 
 /// The moves of a method, without their order.
@@ -445,6 +448,14 @@ impl Handshake {
                     ..Step::default()
                 }
             }
+        }
+    }
+
+    /// The user says that the safety words differ. The partner ends in a mismatch, too.
+    pub fn words_differ(&mut self) -> Step {
+        match self.outcome {
+            Some(Outcome::Words(..)) => self.refuse(Mismatch::WordsDiffer, Stage::Done),
+            _ => Step::default(),
         }
     }
 

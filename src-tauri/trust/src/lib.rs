@@ -69,5 +69,5 @@ pub use handshake::{
 };
 pub use message::{Carrier, MAX_MESSAGE_BYTES, Message, MessageError};
 pub use safety_words::SafetyWords;
-pub use verification::{Badge, Requirement, Verification};
+pub use verification::{Badge, Requirement, Verification, WordsState};
 pub use words::{UnknownWord, WORDS, Word};

@@ -3,9 +3,9 @@
 //!
 //! A handshake says what the two sides have proved; the DTLS connection says which certificate it
 //! uses; the user says whether the safety words were equal. [`Verification`] puts them together, for
-//! one call with all its connections.
+//! one call.
 
-use crate::{Certificates, Fingerprint, Outcome, SafetyWords};
+use crate::{Certificates, Outcome, SafetyWords};
 
 /// What the badge of a call says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,10 +16,31 @@ pub enum Badge {
     VerifiedByCode,
     /// Encrypted, verified by the user, who has compared the safety words.
     VerifiedByUser,
-    /// The user had compared the safety words, and the call was connected again with another
-    /// certificate. There is no media until the user has compared the new words, or has agreed to go
-    /// on without: [`Verification::accepted_unverified`].
-    NoLongerVerified,
+}
+
+/// What the two people of a call can compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WordsState {
+    /// Nothing yet: the handshake, or the connection, is not done.
+    Awaited,
+    /// These words.
+    Ready(SafetyWords),
+    /// Nothing: the partner's app has no words, or a server took them out. Words that come late
+    /// are still shown.
+    Unavailable,
+    /// Nothing, and nothing is missing: the code of an invite verifies the partner.
+    ByCode,
+}
+
+impl WordsState {
+    /// The words, if there are any.
+    #[must_use]
+    pub fn ready(self) -> Option<SafetyWords> {
+        match self {
+            Self::Ready(words) => Some(words),
+            Self::Awaited | Self::Unavailable | Self::ByCode => None,
+        }
+    }
 }
 
 /// How a call may be verified. It does not change during the call.
@@ -35,15 +56,16 @@ pub enum Requirement {
 #[derive(Debug, Clone)]
 pub struct Verification {
     requirement: Requirement,
-    badge: Badge,
-    /// The certificates that the handshake is about, until the next handshake.
+    /// The certificates that the handshake is about.
     proved: Option<Certificates>,
     words: Option<SafetyWords>,
-    /// The certificates of the current connection.
+    /// The handshake has found that the partner has no words.
+    has_no_words: bool,
+    /// The user has said that the words are equal.
+    are_equal: bool,
+    /// The certificates of the connection.
     connected: Option<Certificates>,
     is_mismatch: bool,
-    /// The user had verified another certificate, and has not agreed to this one.
-    was_replaced: bool,
 }
 
 impl Verification {
@@ -52,12 +74,12 @@ impl Verification {
     pub fn new(requirement: Requirement) -> Self {
         Self {
             requirement,
-            badge: Badge::NotVerified,
             proved: None,
             words: None,
+            has_no_words: false,
+            are_equal: false,
             connected: None,
             is_mismatch: false,
-            was_replaced: false,
         }
     }
 
@@ -65,19 +87,24 @@ impl Verification {
     /// proved.
     #[must_use]
     pub fn badge(&self) -> Badge {
-        match self.badge {
-            _ if self.is_mismatch => Badge::NotVerified,
-            _ if self.was_replaced => Badge::NoLongerVerified,
-            badge if self.uses_what_was_proved() => badge,
-            _ => Badge::NotVerified,
+        match self.requirement {
+            _ if self.is_mismatch || !self.uses_what_was_proved() => Badge::NotVerified,
+            Requirement::Code => Badge::VerifiedByCode,
+            Requirement::Nothing if self.are_equal => Badge::VerifiedByUser,
+            Requirement::Nothing => Badge::NotVerified,
         }
     }
 
-    /// The safety words to show, if both sides have them and no mismatch was found.
+    /// The safety words to show, or why there are none.
     #[must_use]
-    pub fn words(&self) -> Option<SafetyWords> {
-        self.words
-            .filter(|_| !self.is_mismatch && self.uses_what_was_proved())
+    pub fn words(&self) -> WordsState {
+        match (self.requirement, self.words) {
+            (Requirement::Code, _) => WordsState::ByCode,
+            _ if self.is_mismatch => WordsState::Unavailable,
+            (_, Some(words)) if self.uses_what_was_proved() => WordsState::Ready(words),
+            (_, None) if self.has_no_words => WordsState::Unavailable,
+            _ => WordsState::Awaited,
+        }
     }
 
     /// Whether media may be sent and shown.
@@ -87,7 +114,7 @@ impl Verification {
             && self.connected.is_some()
             && match self.requirement {
                 Requirement::Code => self.badge() == Badge::VerifiedByCode,
-                Requirement::Nothing => !self.was_replaced,
+                Requirement::Nothing => true,
             }
     }
 
@@ -97,89 +124,49 @@ impl Verification {
         self.is_mismatch
     }
 
-    /// A handshake has an outcome, or another one than before.
+    /// The handshake has an outcome, or another one than before.
     pub fn decided(&mut self, outcome: Outcome) {
         match (outcome, self.requirement) {
-            (Outcome::Verified(certificates), Requirement::Code) => {
-                self.prove(certificates);
-                self.badge = Badge::VerifiedByCode;
-            }
+            (Outcome::Verified(certificates), Requirement::Code) => self.prove(certificates),
             (Outcome::Words(words, certificates), Requirement::Nothing) => {
                 // The same certificates again: what the user has compared stays compared.
                 self.prove(certificates);
                 self.words = Some(words);
             }
-            (Outcome::Unavailable, Requirement::Nothing) => {}
+            (Outcome::Unavailable, Requirement::Nothing) => self.has_no_words = true,
             _ => self.is_mismatch = true,
         }
-
-        self.compare_certificates();
     }
 
-    /// A connection is up, the first of this call or another one, and DTLS has checked these
-    /// certificates. What was proved before stays proved only if both certificates are the same as
-    /// before; what a handshake has proved about these certificates counts, also if it came first.
+    /// A connection is up, and DTLS has checked these certificates. A call has one pair of
+    /// certificates: others are a mismatch, on the first connection and on each later one.
     pub fn connected(&mut self, certificates: Certificates) {
         let before = self.connected.replace(certificates);
-        let is_new = before.is_some_and(|before| before != certificates);
-        if is_new && self.proved != Some(certificates) {
-            self.forget();
-        }
-
-        // The first connection uses what this call's handshake was about.
-        let is_other = before.is_none() && self.proved.is_some_and(|proved| proved != certificates);
-        self.is_mismatch |= is_other;
+        self.is_mismatch |= before.is_some_and(|before| before != certificates);
         self.compare_certificates();
-    }
-
-    /// The other end of this call is being connected again, with a handshake of its own: what the
-    /// last one has proved does not speak for a certificate that may be another.
-    pub fn reconnecting(&mut self, remote: Fingerprint) {
-        if self.proved.is_some_and(|proved| proved.remote != remote) {
-            self.forget();
-            self.connected = None;
-        }
-    }
-
-    /// The user goes on without verification, after the badge was [`Badge::NoLongerVerified`].
-    pub fn accepted_unverified(&mut self) {
-        self.was_replaced = false;
     }
 
     /// The user has compared the words that were shown. `shown` is what they saw: if the words
     /// have changed meanwhile, it says nothing about the new ones.
     pub fn compared(&mut self, shown: SafetyWords, are_equal: bool) {
-        if self.words() != Some(shown) {
+        if self.words() != WordsState::Ready(shown) {
             return;
         }
 
-        if are_equal {
-            self.badge = Badge::VerifiedByUser;
-            self.was_replaced = false;
-        } else {
-            self.is_mismatch = true;
-        }
+        self.are_equal |= are_equal;
+        self.is_mismatch |= !are_equal;
     }
 
     fn prove(&mut self, certificates: Certificates) {
-        if self.proved.is_some_and(|proved| proved != certificates) {
-            self.forget();
-        }
-
-        self.proved = Some(certificates);
-    }
-
-    fn forget(&mut self) {
-        self.was_replaced |= self.badge == Badge::VerifiedByUser;
-        self.badge = Badge::NotVerified;
-        self.proved = None;
-        self.words = None;
+        let before = self.proved.replace(certificates);
+        self.is_mismatch |= before.is_some_and(|before| before != certificates);
+        self.compare_certificates();
     }
 
     /// A connection with another certificate than the proved one is not the partner's.
     fn compare_certificates(&mut self) {
         if let (Some(proved), Some(connected)) = (self.proved, self.connected) {
-            self.is_mismatch |= proved.remote != connected.remote;
+            self.is_mismatch |= proved != connected;
         }
     }
 

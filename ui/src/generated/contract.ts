@@ -264,10 +264,9 @@ export type Verification = {
  */
 badge: BadgeKind, 
 /**
- * Four words to compare with those on the other screen, in this order; `null` if the partner
- * has none, or none yet, or the code of the invite has verified it.
+ * What there is to compare with the other screen.
  */
-words: [string, string, string, string] | null, 
+words: WordsState, 
 /**
  * Which end of an invite the user is, if its code is checked.
  */
@@ -276,7 +275,16 @@ byInvite: InviteEnd | null, };
 /**
  * The badge of a call.
  */
-export type BadgeKind = "notVerified" | "verifiedByCode" | "verifiedByUser" | "noLongerVerified";
+export type BadgeKind = "notVerified" | "verifiedByCode" | "verifiedByUser";
+
+/**
+ * The safety words of a call, or why it has none.
+ */
+export type WordsState = { "status": "awaited" } | { "status": "ready", 
+/**
+ * Four words, in this order.
+ */
+words: [string, string, string, string], } | { "status": "unavailable" } | { "status": "byCode" };
 
 /**
  * An end of an invite.
@@ -286,7 +294,7 @@ export type InviteEnd = "inviter" | "guest";
 /**
  * What did not match in a call that ended with `CODE_MISMATCH`.
  */
-export type Mismatch = "safetyWords" | "invite" | "spentInvite" | "code" | "spentCode";
+export type Mismatch = "safetyWords" | "partnersSafetyWords" | "invite" | "spentInvite" | "code" | "spentCode";
 
 /**
  * The person or people that a search is for.
@@ -361,7 +369,11 @@ picture: string | null,
 /**
  * How the person knows this user.
  */
-kind: CallerKind, };
+kind: CallerKind, 
+/**
+ * They have the number of the user's invite, and the call will be verified by its code.
+ */
+byInvite: boolean, };
 
 /**
  * How a person who rings knows the user.

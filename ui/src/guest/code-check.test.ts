@@ -29,7 +29,7 @@ function guestOffers(partner: Handshake, seen = GUEST, answered = OTHER) {
   const check = guest(true);
   const pake = check.offer(GUEST);
   const second = partner.handle({ kind: "offer", pake, remote: fingerprint(seen) });
-  const third = check.applied("answer", second.send?.pake, answered, GUEST);
+  const third = check.received("answer", second.send?.pake, answered, GUEST);
   const end = partner.handle({ kind: "candidate", pake: third?.pake });
   return { check, second, third, end };
 }
@@ -37,7 +37,7 @@ function guestOffers(partner: Handshake, seen = GUEST, answered = OTHER) {
 /** The inviter offers. */
 function guestAnswers(partner: Handshake, seen = GUEST) {
   const check = guest(false);
-  const second = check.applied("offer", partner.offer(), OTHER, GUEST);
+  const second = check.received("offer", partner.offer(), OTHER, GUEST);
   const third = partner.handle({
     kind: "answer",
     pake: second?.pake,
@@ -90,11 +90,11 @@ describe("the check of an invite's words", () => {
   it("refuses a partner that does not take part", () => {
     const offerer = guest(true);
     offerer.offer(GUEST);
-    expect(offerer.applied("answer", undefined, OTHER, GUEST)).not.toBeNull();
+    expect(offerer.received("answer", undefined, OTHER, GUEST)).not.toBeNull();
     expect(offerer.verdict).toBe("mismatch");
 
     const answerer = guest(false);
-    expect(answerer.applied("offer", null, OTHER, GUEST)?.carrier).toBe("answer");
+    expect(answerer.received("offer", null, OTHER, GUEST)?.carrier).toBe("answer");
     expect(answerer.verdict).toBe("mismatch");
 
     const late = guestAnswers(other(true)).check;
@@ -104,9 +104,9 @@ describe("the check of an invite's words", () => {
 
   it("refuses another certificate later in the call", () => {
     const { check } = guestOffers(other(false));
-    expect(check.applied("offer", undefined, OTHER, GUEST)).toBeNull();
+    expect(check.received("offer", undefined, OTHER, GUEST)).toBeNull();
     expect(check.verdict).toBe("verified");
-    check.applied("offer", undefined, SERVER, GUEST);
+    check.received("offer", undefined, SERVER, GUEST);
     expect(check.verdict).toBe("mismatch");
   });
 
@@ -119,7 +119,7 @@ describe("the check of an invite's words", () => {
       pake: first,
       remote: fingerprint(GUEST),
     });
-    check.applied("answer", answer.send?.pake, OTHER, GUEST);
+    check.received("answer", answer.send?.pake, OTHER, GUEST);
     expect(check.offer(GUEST)).toBeNull();
     expect(guest(false).offer(GUEST), "the other side makes the first offer").toBeNull();
   });
@@ -127,12 +127,12 @@ describe("the check of an invite's words", () => {
   it("does not trust a call without certificates or with a session that has no id", () => {
     const check = guest(true);
     expect(check.offer("v=0\r\n")).toBeNull();
-    check.applied("answer", {}, OTHER, "v=0\r\n");
+    check.received("answer", {}, OTHER, "v=0\r\n");
     expect(check.verdict).toBe("mismatch");
 
     const call = { room: "7", words: "garden-lantern", sessionId: "", initiator: false };
     const nameless = new CodeCheck(call, () => random(1));
-    nameless.applied("offer", {}, OTHER, GUEST);
+    nameless.received("offer", {}, OTHER, GUEST);
     expect(nameless.verdict).toBe("mismatch");
     nameless.candidate({});
     expect(nameless.verdict).toBe("mismatch");

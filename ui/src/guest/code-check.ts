@@ -57,10 +57,10 @@ export class CodeCheck {
   }
 
   /**
-   * A description of the partner has been applied. `local`: this side's own one. Returns the move that
-   * it calls for, and what is to carry it.
+   * A description of the partner has come. `local`: this side's own one. Returns the move that it calls
+   * for, and what is to carry it. After a mismatch, the description must not be applied.
    */
-  applied(kind: "offer" | "answer", pake: unknown, remote: string, local: string): Step["send"] {
+  received(kind: "offer" | "answer", pake: unknown, remote: string, local: string): Step["send"] {
     const handshake = this.#begin(local);
     const step = handshake?.handle({ kind, pake, remote: fingerprintIn(remote) });
     return this.#take(step ?? null);

@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
 
 import type { Step } from "../trust/handshake";
+import type { Verdict } from "./code-check";
 import { Negotiation } from "./negotiation";
 import type { Signal } from "./protocol";
 
@@ -35,8 +36,9 @@ class FakePeer {
 /** A check that does what it is told to. */
 function checkOf(move: Step["send"]) {
   return {
+    verdict: null as Verdict | null,
     offer: vi.fn(() => (move === null ? null : { move: "first" })),
-    applied: vi.fn(() => move),
+    received: vi.fn(() => move),
     candidate: vi.fn((): Step["send"] => null),
   };
 }
@@ -93,17 +95,54 @@ describe("negotiation", () => {
       ...described("offer", "theirs"),
       pake: "first",
     } as Signal);
-    expect(answerer.check.applied).toHaveBeenCalledWith("offer", "first", "theirs", "answer");
+    expect(answerer.check.received).toHaveBeenCalledWith("offer", "first", "theirs", "answer");
     expect(answerer.sent).toEqual([{ ...described("answer"), pake: { move: "second" } }]);
 
     const offerer = side(false, { carrier: "candidate", pake: { move: "third" } });
     await offerer.negotiation.offer();
     offerer.negotiation.repeatOffer();
     await offerer.negotiation.receive({ ...described("answer", "theirs"), pake: 7 } as Signal);
-    expect(offerer.check.applied).toHaveBeenCalledWith("answer", 7, "theirs", "offer");
+    expect(offerer.check.received).toHaveBeenCalledWith("answer", 7, "theirs", "offer");
     const offer = { ...described("offer"), pake: { move: "first" } };
     expect(offerer.sent).toEqual([offer, offer, { kind: "pake", pake: { move: "third" } }]);
     expect(offerer.onChecked).toHaveBeenCalledTimes(1);
+  });
+
+  it("does not apply what does not match, and lets the partner know", async () => {
+    const refusal = { carrier: "candidate", pake: { move: "refusal" } } as const;
+    const offerer = side(false, refusal);
+    await offerer.negotiation.offer();
+    offerer.check.received.mockImplementation(() => {
+      offerer.check.verdict = "mismatch";
+      return refusal;
+    });
+    await offerer.negotiation.receive(described("answer", "theirs"));
+    expect(offerer.peer.remoteDescription).toBeNull();
+    expect(offerer.sent.at(-1)).toEqual({ kind: "pake", pake: refusal.pake });
+    expect(offerer.onChecked).toHaveBeenCalledTimes(1);
+    expect(offerer.onFault).not.toHaveBeenCalled();
+
+    const answerer = side(true);
+    await answerer.negotiation.receive(described("offer", "first"));
+    answerer.check.received.mockImplementation(() => {
+      answerer.check.verdict = "mismatch";
+      return refusal;
+    });
+    await answerer.negotiation.receive(described("offer", "another certificate"));
+    expect(answerer.peer.remoteDescription?.sdp).toBe("first");
+    expect(answerer.types()).toEqual(["answer", "?"]);
+    expect(answerer.sent.at(-1)).toEqual({ kind: "pake", pake: refusal.pake });
+  });
+
+  it("sends the last move before it applies the answer", async () => {
+    const { peer, negotiation, sent } = side(false, { carrier: "candidate", pake: {} });
+    await negotiation.offer();
+    const applies = vi.spyOn(peer, "setRemoteDescription").mockImplementation(() => {
+      expect(sent.at(-1)?.kind).toBe("pake");
+      return Promise.resolve();
+    });
+    await negotiation.receive(described("answer"));
+    expect(applies).toHaveBeenCalledTimes(1);
   });
 
   it("takes a move of its own in its turn, and never for a candidate", async () => {
@@ -111,7 +150,7 @@ describe("negotiation", () => {
     void negotiation.receive(described("offer"));
     await negotiation.receive({ kind: "pake", pake: 5 });
     expect(check.candidate).toHaveBeenCalledWith(5);
-    expect(check.applied.mock.invocationCallOrder[0]).toBeLessThan(
+    expect(check.received.mock.invocationCallOrder[0]).toBeLessThan(
       check.candidate.mock.invocationCallOrder[0] ?? 0,
     );
     expect(peer.candidates).toEqual([]);
@@ -122,7 +161,7 @@ describe("negotiation", () => {
     await negotiation.receive(described("answer"));
     await negotiation.offer();
     await negotiation.receive(described("offer"));
-    expect(check.applied).not.toHaveBeenCalled();
+    expect(check.received).not.toHaveBeenCalled();
   });
 
   it("answers, with the local tracks in the first answer", async () => {

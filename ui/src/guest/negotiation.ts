@@ -16,6 +16,9 @@ export type Negotiable = Pick<
   | "addIceCandidate"
 >;
 
+/** A move of the handshake, and what is to carry it; `null` for none. */
+type Move = ReturnType<CodeCheck["candidate"]>;
+
 interface Options {
   peer: Negotiable;
   /** Which side yields: not the one that makes the first offer. */
@@ -27,7 +30,7 @@ interface Options {
   /** Called when the partner's description is not one. */
   onFault: () => void;
   /** Whether the partner knows the words. */
-  check: Pick<CodeCheck, "offer" | "applied" | "candidate">;
+  check: Pick<CodeCheck, "offer" | "received" | "candidate" | "verdict">;
   /** Called after each step of the check, when its move has been sent. */
   onChecked: () => void;
 }
@@ -98,18 +101,30 @@ export class Negotiation {
     this.#ignoresOffer = collides && !polite;
     if (this.#ignoresOffer) return;
 
+    // Before its first description, this side does not know its own certificate: then the offer is
+    // checked with the answer, and there is no media yet.
+    const { sdp = "" } = description;
+    const local = peer.localDescription?.sdp;
+    const isFirst = local === undefined;
+    let move = isFirst ? null : check.received(isOffer ? "offer" : "answer", pake, sdp, local);
+    if (check.verdict === "mismatch") {
+      this.#sendMove(move);
+      return;
+    }
+
     try {
+      // The partner waits for the last move, and applying takes longer.
+      if (!isOffer) this.#sendMove(move);
       await peer.setRemoteDescription(description);
       for (const candidate of this.#early.splice(0)) await this.#add(candidate);
-      const { sdp = "" } = description;
-      if (!isOffer) {
-        this.#sendMove(check.applied("answer", pake, sdp, peer.localDescription?.sdp ?? ""));
-        return;
-      }
+      if (!isOffer) return;
+
       if (!this.#isAnswered) await onFirstOffer();
       this.#isAnswered = true;
       await peer.setLocalDescription();
-      this.#answer(pake, sdp);
+      const answer = peer.localDescription?.sdp ?? "";
+      if (isFirst) move = check.received("offer", pake, sdp, answer);
+      this.#answer(answer, move);
     } catch {
       onFault();
     }
@@ -128,16 +143,14 @@ export class Negotiation {
   }
 
   /** Sends the answer to an offer, and the move that the offer's own one calls for. */
-  #answer(pake: unknown, remote: string): void {
-    const { peer, send, check } = this.#options;
-    const sdp = peer.localDescription?.sdp ?? "";
-    const move = check.applied("offer", pake, remote, sdp);
+  #answer(sdp: string, move: Move): void {
+    const { send } = this.#options;
     const beside = move?.carrier === "answer" ? { pake: move.pake } : {};
     send({ kind: "description", description: { type: "answer", sdp }, ...beside });
     this.#sendMove(move?.carrier === "candidate" ? move : null);
   }
 
-  #sendMove(move: ReturnType<CodeCheck["candidate"]>): void {
+  #sendMove(move: Move): void {
     const { send, onChecked } = this.#options;
     if (move) send({ kind: "pake", pake: move.pake });
     onChecked();

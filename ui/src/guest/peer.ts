@@ -36,6 +36,8 @@ export class Peer {
   readonly #events: PeerEvents;
   /** What came before the partner was verified. */
   readonly #held: MediaStreamTrack[] = [];
+  /** What the partner has reported of its devices by then. */
+  #heldState: DeviceState | null = null;
   /** The verdict that has been told. */
   #verdict: Verdict | null = null;
   #channel: RTCDataChannel | null = null;
@@ -159,6 +161,7 @@ export class Peer {
       this.#report();
     }
     this.#events.verdict(verdict);
+    if (verdict === "verified" && this.#heldState) this.#events.partnerState(this.#heldState);
     const isUp = this.#connection.connectionState === "connected";
     if (verdict === "verified" && isUp) this.#events.state("connected");
   }
@@ -229,7 +232,9 @@ export class Peer {
     });
     channel.addEventListener("message", ({ data }: MessageEvent<unknown>) => {
       const state = parseState(data);
-      if (state) tell(state);
+      // The partner may know earlier than this side that both have the words.
+      if (this.#verdict !== "verified") this.#heldState = state ?? this.#heldState;
+      else if (state) tell(state);
     });
   }
 

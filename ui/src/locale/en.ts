@@ -208,7 +208,6 @@ export const en = {
         notVerified: "Encrypted, not verified",
         verifiedByCode: "Encrypted, verified by your code",
         verifiedByUser: "Encrypted, verified by you",
-        noLongerVerified: "Encrypted, no longer verified",
       },
       explanation: {
         notVerified:
@@ -217,8 +216,6 @@ export const en = {
           "You both have the same code, so no one in between can listen in, not even the server. It doesn't say who has the code, so give it only to the person you want to talk to.",
         verifiedByUser:
           "You compared the words, so no one in between can listen in, not even the server. This applies to this call only.",
-        noLongerVerified:
-          "The call was connected again in another way since you compared the words. Compare the new ones before you go on, or hang up.",
       },
       /** For the person who made the invite. */
       browser:
@@ -231,7 +228,9 @@ export const en = {
       match: "They match",
       differ: "They differ",
       differNote: "If they differ, someone may be listening in, so Tandem ends the call.",
-      none: "There are no words to compare. The other person's app doesn't have them, or the server has removed them.",
+      awaited: "The words to compare are on their way.",
+      unavailable:
+        "There are no words to compare. The other person's app doesn't have them, or the server has removed them.",
     },
     reconnecting: "Reconnecting…",
     reconnectingHint: "The connection to {name} was lost.",
@@ -263,6 +262,11 @@ export const en = {
     mismatch: {
       safetyWords: {
         what: "The words don't match, so someone may be listening in.",
+        todo: "Don't say anything private in a call like this one. Try another network or another server, or talk to them in another way.",
+      },
+      /** The other person may have said so by mistake. */
+      partnersSafetyWords: {
+        what: "The other person says that the words don't match, or something changed on the way. Someone may be listening in.",
         todo: "Don't say anything private in a call like this one. Try another network or another server, or talk to them in another way.",
       },
       invite: {
@@ -385,6 +389,12 @@ export const en = {
     calling: "Wants to talk to you",
     invited: "Has your invite",
     nearby: "Is on your network",
+    nearbyInvited: "Has your invite, and is on your network",
+    /** While the user waits for someone with an invite. */
+    notInvited: {
+      known: "From an earlier call, not by your invite",
+      nearby: "Is on your network, not by your invite",
+    },
     accept: "Accept",
     acceptSound: "Sound only",
     decline: "Decline",

@@ -1,5 +1,6 @@
 // A person who rings, and an invite that was opened: both wait for the user's answer.
 
+import type { IncomingCall as IncomingCallState } from "../generated/contract";
 import { words } from "../locale";
 import type { View } from "../page-state";
 import { plain } from "../text";
@@ -8,12 +9,20 @@ import { IncomingCall } from "./incoming-call";
 
 const t = words.opened;
 
+/** How the person got here. Who waits for a guest must not take another caller for that one. */
+function aboutCall({ kind, byInvite }: IncomingCallState, isWaiting: boolean): string | null {
+  const t = words.incoming;
+  if (byInvite) return kind === "nearby" ? t.nearbyInvited : t.invited;
+  if (kind === "invited") return null;
+  if (isWaiting) return t.notInvited[kind];
+  return kind === "nearby" ? t.nearby : null;
+}
+
 /** Who rings now, if anyone does. */
 export function Incoming({ state, act }: View) {
   const { incoming } = state;
   if (incoming === null) return null;
-  const { id, name, picture, kind } = incoming;
-  const about = { invited: words.incoming.invited, nearby: words.incoming.nearby, known: null };
+  const { id, name, picture } = incoming;
   const { cameraEnabled, camera } = state.settings;
   const accept = (video: boolean) => void act.call({ type: "acceptCall", id, video });
   return (
@@ -21,7 +30,7 @@ export function Incoming({ state, act }: View) {
       key={id}
       name={name ?? ""}
       picture={picture}
-      room={about[kind]}
+      room={aboutCall(incoming, state.invitation !== null)}
       onAccept={() => {
         accept(true);
       }}

@@ -17,8 +17,6 @@ export function badgeIcon(badge: BadgeKind): IconName {
     case "verifiedByCode":
     case "verifiedByUser":
       return "shield";
-    case "noLongerVerified":
-      return "warning";
     case "notVerified":
       return "lock";
   }
@@ -28,10 +26,10 @@ export function badgeIcon(badge: BadgeKind): IconName {
 export function VerificationBadge({ call, onOpen }: { call: InCall; onOpen: () => void }) {
   const { badge } = call.verification;
   return (
-    <li class={badge === "noLongerVerified" ? "attention" : undefined}>
+    <li>
       <button
         type="button"
-        class={`badge verification-badge${badge === "noLongerVerified" ? " attention" : ""}`}
+        class="badge verification-badge"
         data-badge="verification"
         data-action="verification"
         data-verification={badge}
@@ -109,10 +107,17 @@ function Explanation({ verification: { badge, byInvite } }: { verification: Veri
 }
 
 function Words({ verification, act }: Pick<DialogProps, "verification" | "act">) {
-  const { badge, words: shown } = verification;
-  if (badge === "verifiedByCode") return null;
-  if (shown === null) return <p class="hint">{t.none}</p>;
+  const { badge, words: state } = verification;
+  if (state.status === "byCode") return null;
+  if (state.status !== "ready") {
+    return (
+      <p role="status" class="hint">
+        {t[state.status]}
+      </p>
+    );
+  }
 
+  const { words: shown } = state;
   const compared = (equal: boolean) => () =>
     void act.send({ type: "wordsCompared", words: shown, equal });
   return (

@@ -1,7 +1,7 @@
 // The call: the partner's video fills the window. Everything else lies over it and hides when idle.
 
 import type { ComponentChildren, TargetedKeyboardEvent } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 
 import type { InCall as Call } from "../generated/contract";
 import { words } from "../locale";
@@ -25,11 +25,6 @@ export function InCall({ call, ...view }: View & { call: Call }) {
   const verify = () => {
     setVerifying(true);
   };
-
-  // Nothing is sent before the user has compared the new words.
-  useEffect(() => {
-    if (verification.badge === "noLongerVerified") setVerifying(true);
-  }, [verification.badge]);
 
   return (
     <>

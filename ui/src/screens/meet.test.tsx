@@ -4,7 +4,7 @@ import { render } from "preact";
 import { act } from "preact/test-utils";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
-import type { AppState, Command } from "../generated/contract";
+import type { AppState, CallerKind, Command } from "../generated/contract";
 import { words } from "../locale";
 import { initialPage, type PageState, type View } from "../page-state";
 import { GUARD_MS } from "../parts/incoming-call";
@@ -63,8 +63,34 @@ describe("who rings", () => {
   });
 
   it("cannot bring markup", () => {
-    show(makeState({ incoming: { id: 1, name: HOSTILE.name, picture: null, kind: "invited" } }));
+    show(makeState({ incoming: { ...makeRing("invited"), name: HOSTILE.name } }));
     expect(has(".incoming img, .incoming b")).toBe(false);
+  });
+});
+
+describe("who waits for a guest", () => {
+  const { invited, nearby, nearbyInvited, notInvited, calling } = words.incoming;
+  const hint = (kind: CallerKind, byInvite: boolean, waits: boolean) => {
+    const { invitation } = makeState(STATES["lobby-ringing"]);
+    show(
+      makeState({
+        invitation: waits ? invitation : null,
+        incoming: { ...makeRing(kind), byInvite },
+      }),
+    );
+    return root.querySelector(".incoming .hint")?.textContent;
+  };
+
+  it("sees whether a call is by the invite", () => {
+    expect(hint("invited", true, true)).toBe(invited);
+    expect(hint("nearby", true, true)).toBe(nearbyInvited);
+    expect(hint("known", false, true)).toBe(notInvited.known);
+    expect(hint("nearby", false, true)).toBe(notInvited.nearby);
+  });
+
+  it("is the only one who is told", () => {
+    expect(hint("known", false, false)).toBe(calling);
+    expect(hint("nearby", false, false)).toBe(nearby);
   });
 });
 

@@ -10,7 +10,7 @@ import { makeCall, makeState, makeView, SAFETY_WORDS, STATES } from "../testing/
 import { Page } from ".";
 
 const t = words.call.verification;
-const BADGES: BadgeKind[] = ["notVerified", "verifiedByCode", "verifiedByUser", "noLongerVerified"];
+const BADGES: BadgeKind[] = ["notVerified", "verifiedByCode", "verifiedByUser"];
 
 let root: HTMLElement;
 beforeEach(() => {
@@ -24,7 +24,7 @@ afterEach(() => {
 
 const verification = (change: Partial<Verification> = {}): Verification => ({
   badge: "notVerified",
-  words: SAFETY_WORDS,
+  words: { status: "ready", words: SAFETY_WORDS },
   byInvite: null,
   ...change,
 });
@@ -114,19 +114,22 @@ describe("the safety words", () => {
   });
 
   it("are not there where the other side has none, and the dialog says so", async () => {
-    await show({ words: null });
+    await show({ words: { status: "unavailable" } });
     await press("verification");
     expect(has(".safety-words")).toBe(false);
     expect(has("[data-action=words-match]")).toBe(false);
-    expect(dialog().textContent).toContain(t.none);
+    expect(dialog().textContent).toContain(t.unavailable);
   });
 
-  it("show by themselves when the other side has another certificate than before", async () => {
-    await show({ badge: "verifiedByUser" });
-    expect(dialog().open).toBe(false);
-    await show({ badge: "noLongerVerified" });
-    expect(dialog().open).toBe(true);
-    expect(has("[data-action=words-match]")).toBe(true);
+  it("are awaited before they are missing, and appear in the open dialog", async () => {
+    await show({ words: { status: "awaited" } });
+    await press("verification");
+    expect(has(".safety-words")).toBe(false);
+    expect(dialog().textContent).toContain(t.awaited);
+    expect(dialog().textContent).not.toContain(t.unavailable);
+    await show();
+    expect(has(".safety-words")).toBe(true);
+    expect(dialog().textContent).not.toContain(t.awaited);
   });
 
   it("stay open while the badge changes", async () => {
@@ -139,16 +142,27 @@ describe("the safety words", () => {
 });
 
 describe("a call by invite", () => {
+  const words = { status: "byCode" } as const;
+
   it("tells only the inviter what a website can read", async () => {
-    await show({ badge: "verifiedByCode", words: null, byInvite: "inviter" });
+    await show({ badge: "verifiedByCode", words, byInvite: "inviter" });
     await press("verification");
     expect(dialog().textContent).toContain(t.browser);
-    expect(dialog().textContent, "nothing to compare, and nothing is missing").not.toContain(
-      t.none,
-    );
-    await show({ badge: "verifiedByCode", words: null, byInvite: "guest" });
+    await show({ badge: "verifiedByCode", words, byInvite: "guest" });
     expect(dialog().textContent).not.toContain(t.browser);
   });
+
+  it.each(["notVerified", "verifiedByCode"] as const)(
+    "has nothing to compare, and nothing is missing: %s",
+    async (badge) => {
+      await show({ badge, words, byInvite: "guest" });
+      await press("verification");
+      expect(has(".safety-words")).toBe(false);
+      for (const text of [t.awaited, t.unavailable]) {
+        expect(dialog().textContent).not.toContain(text);
+      }
+    },
+  );
 });
 
 describe("the last screen after a mismatch", () => {
@@ -162,6 +176,7 @@ describe("the last screen after a mismatch", () => {
 
   it.each([
     ["ended-mismatch-words", "safetyWords"],
+    ["ended-mismatch-partners-words", "partnersSafetyWords"],
     ["ended-mismatch-invite", "invite"],
     ["ended-mismatch-invite-spent", "spentInvite"],
     ["ended-mismatch-code", "code"],

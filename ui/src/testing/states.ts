@@ -22,6 +22,7 @@ export const makeRing = (kind: CallerKind): IncomingCall => ({
   name: "Amara",
   picture: null,
   kind,
+  byInvite: kind === "invited",
 });
 
 export function actions(): Actions {

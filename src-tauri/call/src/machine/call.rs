@@ -607,10 +607,11 @@ impl CallMachine {
         }
     }
 
-    /// The partner has closed the connection. If it had to be verified, it may have found a mismatch,
-    /// and says so through the signaling server, which may be slower.
+    /// The partner has closed the connection. It may have found a mismatch, or its user may have said
+    /// that the safety words differ, and it says so through the signaling server, which may be slower.
     fn peer_closed(&mut self, now: Instant, peer: PeerId) {
-        if self.must_verify
+        let may_be_explained = self.must_verify || matches!(self.state, CallState::InCall(_));
+        if may_be_explained
             && let CallState::Connecting(session) | CallState::InCall(session) = &mut self.state
             && session.peer == peer
             && session.signaling == SignalingLink::Up

@@ -25,7 +25,7 @@ use super::remote_state::RemoteState;
 use super::remote_tracks::{ReceivedFormats, Receiving, RemoteTracks};
 use super::remote_video::{self, RemoteVideoContext};
 use super::stats::{CallStats, VideoReceived, VideoSent};
-use super::verification::Verifier;
+use super::verification::{Reaction, Verifier};
 use super::video_sender::{StreamFormat, VideoOutput, VideoSender};
 use super::{CallOptions, CallOutput, VerificationState};
 use crate::machine::{Match, PeerId};
@@ -42,6 +42,8 @@ pub(super) struct PartnerConnection {
     pub(super) events: UnboundedReceiver<PeerEvent>,
     /// Says who the partner is.
     pub(super) verifier: Verifier,
+    /// The connection is up, and has not named its certificates.
+    awaits_certificates: bool,
     /// Streams and channels of a partner who is not verified yet and must be.
     held: Vec<PeerEvent>,
     matched: Match,
@@ -84,6 +86,7 @@ impl PartnerConnection {
             peer,
             events,
             verifier,
+            awaits_certificates: false,
             held: Vec::new(),
             matched,
             traffic: Arc::default(),
@@ -118,6 +121,25 @@ impl PartnerConnection {
     /// What was held, when the call begins.
     pub(super) fn release(&mut self) -> Vec<PeerEvent> {
         std::mem::take(&mut self.held)
+    }
+
+    /// Compares the certificates that DTLS has accepted, once more after each connection.
+    pub(super) async fn check_certificates(&mut self) -> Reaction {
+        let named = limited("name its certificates", self.peer.certificates());
+        let certificates = named.await.flatten();
+        self.awaits_certificates = certificates.is_none();
+        match certificates {
+            Some(certificates) => Reaction::ended(self.verifier.connected(certificates)),
+            None => {
+                tracing::debug!("the connection does not name its certificates yet");
+                Reaction::default()
+            }
+        }
+    }
+
+    /// Whether the connection is up and has not named its certificates.
+    pub(super) fn awaits_certificates(&self) -> bool {
+        self.awaits_certificates
     }
 
     /// What is known about who the partner is, if that has changed since it was last returned. `None`

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use tandem_trust::{
     Badge, Carrier, Certificates, Code, Fingerprint, Guesses, Handshake, Input, Message, Method,
     Outcome, Party, Requirement, Role, SafetyWords, Session, StartError, Step, Verification,
+    WordsState,
 };
 
 /// The code of an invite, which the two sides prove to each other: then the call has no media before
@@ -70,8 +71,8 @@ impl SharedGuesses {
 pub struct VerificationState {
     /// What the badge says.
     pub badge: Badge,
-    /// The words to compare. `None`: the partner has none, or none yet, or the code has verified it.
-    pub words: Option<SafetyWords>,
+    /// The words to compare, or why there are none.
+    pub words: WordsState,
 }
 
 /// What to send, and whether the call ends.
@@ -200,11 +201,19 @@ impl Verifier {
         self.verification.is_mismatch() && !before
     }
 
-    /// The user has compared the words that were shown. Returns whether that is a mismatch.
-    pub(super) fn compared(&mut self, shown: SafetyWords, are_equal: bool) -> bool {
+    /// The user has compared the words that were shown. If they differ, the partner is told.
+    pub(super) fn compared(&mut self, shown: SafetyWords, are_equal: bool) -> Reaction {
         let before = self.verification.is_mismatch();
         self.verification.compared(shown, are_equal);
-        self.verification.is_mismatch() && !before
+        if before || !self.verification.is_mismatch() {
+            return Reaction::default();
+        }
+
+        let refusal = self.handshake.words_differ().send;
+        Reaction {
+            candidate: refusal.map(|refusal| refusal.message.to_json()),
+            ..Reaction::ended(true)
+        }
     }
 
     /// Whether there is no media before the partner is verified.

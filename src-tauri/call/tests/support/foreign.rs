@@ -93,7 +93,7 @@ fn edited(description: &str, edit: Edit) -> Box<RawValue> {
 }
 
 /// The payload type that comes first in the video section.
-fn video_payload_type(description: &str) -> Option<u8> {
+pub(crate) fn video_payload_type(description: &str) -> Option<u8> {
     let (_, rest) = description.split_once("m=video 9 UDP/TLS/RTP/SAVPF ")?;
     rest.split(|letter: char| !letter.is_ascii_digit())
         .next()?
@@ -178,9 +178,9 @@ async fn act(
     }
 }
 
-type Track = Arc<dyn webrtc::media_stream::track_local::TrackLocal>;
+pub(crate) type Track = Arc<dyn webrtc::media_stream::track_local::TrackLocal>;
 
-async fn video_track(peer: &Peer) -> Track {
+pub(crate) async fn video_track(peer: &Peer) -> Track {
     for sender in peer.connection().get_senders().await {
         if sender.track().kind().await == rtc::rtp_transceiver::rtp_sender::RtpCodecKind::Video {
             return Arc::clone(sender.track());
@@ -235,7 +235,7 @@ pub(crate) fn parameter_sets() -> String {
 }
 
 /// Sends a keyframe fifteen times a second.
-async fn send_video(track: Track, payload_type: Option<u8>, seen: Arc<Seen>) {
+pub(crate) async fn send_video(track: Track, payload_type: Option<u8>, seen: Arc<Seen>) {
     let Some(payload_type) = payload_type else {
         return;
     };

@@ -10,6 +10,8 @@ pub(crate) mod hostile;
 pub(crate) mod hostile_call;
 pub(crate) mod meddler;
 #[cfg(feature = "internals")]
+pub(crate) mod middle;
+#[cfg(feature = "internals")]
 pub(crate) mod peers;
 
 use std::net::SocketAddr;

@@ -46,6 +46,25 @@ pub(super) struct ActiveCall {
     pub(super) trust: CallTrust,
 }
 
+impl ActiveCall {
+    /// Why the call ended and at which server, as the user is told. If the person who invited was not
+    /// found on the network either, what matters is that the server of the invite cannot be reached.
+    fn told_end(&self, code: EndCode) -> (EndCode, ServerUrl) {
+        match &self.target {
+            Target::InviterNearby { link, .. } => {
+                let is_found = code != EndCode::NoSuchRoom;
+                let code = if is_found {
+                    code
+                } else {
+                    EndCode::RelayUnreachable
+                };
+                (code, link.server.clone())
+            }
+            _ => (code, self.server.clone()),
+        }
+    }
+}
+
 impl App {
     /// Starts a search.
     pub(super) fn start_call(&mut self, now: Now, target: Target) -> Result<(), CommandError> {
@@ -109,10 +128,12 @@ impl App {
         match target {
             Target::Room(RoomText::Link(link)) => Ok(self.server_config(link.server.clone())),
             Target::Person(recent) => Ok(self.server_config(recent.server.clone())),
-            Target::Room(RoomText::Nearby(address)) => Ok(ClientConfig {
-                addresses: vec![address.socket_addr()],
-                ..ClientConfig::new(address.server())
-            }),
+            Target::Room(RoomText::Nearby(address)) | Target::InviterNearby { address, .. } => {
+                Ok(ClientConfig {
+                    addresses: vec![address.socket_addr()],
+                    ..ClientConfig::new(address.server())
+                })
+            }
             Target::Nearby(neighbour) => Ok(self.nearby_server(neighbour)),
             Target::Answer {
                 kind: CallerKind::Nearby,
@@ -187,18 +208,17 @@ impl App {
             return;
         }
 
-        // The person who invited may be on the same network.
+        // The person who invited may be on the same network. That call is by the code, too.
         if code == EndCode::RelayUnreachable
             && call.connected_at.is_none()
-            && let Some(address) = call.target.address_nearby()
-            && self
-                .start_call(now, Target::Room(RoomText::Nearby(address)))
-                .is_ok()
+            && let Some(inviter) = call.target.inviter_nearby()
+            && self.start_call(now, inviter).is_ok()
         {
             return;
         }
 
-        let again = match (call.has_recent, call.target.clone()) {
+        let (code, server) = call.told_end(code);
+        let again = match (call.has_recent, call.target.clone().repeated()) {
             (true, _) => self.newest_recent().map(Target::Person),
             (false, target) => {
                 let was_connected = call.connected_at.is_some();
@@ -219,7 +239,7 @@ impl App {
             duration_ms: lasted.map(millis),
             mismatch: call.trust.mismatch(code),
             name: call.partner_name,
-            other_server: Some(&call.server)
+            other_server: Some(&server)
                 .filter(|server| Some(*server) != own_server.as_ref())
                 .map(|server| server.authority().to_owned()),
             again: again
@@ -364,7 +384,11 @@ impl App {
         let before = match &call.target {
             Target::Person(before) => Some(before.room.clone()),
             Target::Answer { room, .. } => Some(room.clone()),
-            Target::Anyone | Target::Room(_) | Target::OwnRoom { .. } | Target::Nearby(_) => None,
+            Target::Anyone
+            | Target::Room(_)
+            | Target::OwnRoom { .. }
+            | Target::Nearby(_)
+            | Target::InviterNearby { .. } => None,
         };
         self.remember(recent, before.as_deref());
     }
@@ -402,13 +426,7 @@ impl App {
         (call.slow_at, call.connected_at) = (None, Some(now.at));
         let known = call.target.is_known();
         let verification = call.trust.shown();
-        let by_invite = matches!(
-            call.target,
-            Target::Answer {
-                kind: CallerKind::Invited,
-                ..
-            }
-        );
+        let by_invite = matches!(call.target, Target::Answer { code: Some(_), .. });
         if by_invite {
             // It serves one call. Until here, the guest can try again.
             self.withdraw_invite();

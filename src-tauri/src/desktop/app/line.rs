@@ -238,6 +238,13 @@ impl App {
         }
     }
 
+    /// Whether the connection is used for being rung in this room.
+    pub(super) fn listens_in(&self, room: &str) -> bool {
+        let line = self.line.as_ref();
+        let used_for = line.and_then(|line| line.used_for.as_ref());
+        used_for.is_some_and(|used| used.rooms.iter().any(|listened| listened == room))
+    }
+
     #[cfg(test)]
     pub(super) fn line_id(&self) -> Option<LineId> {
         self.line.as_ref().map(|line| line.id)

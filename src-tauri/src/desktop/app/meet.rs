@@ -186,9 +186,20 @@ impl App {
         }
     }
 
+    /// The user's invite, also while its server is away.
+    fn given_invite(&self) -> Option<&Claim> {
+        let meeting = &self.meeting;
+        meeting.claimed.as_ref().or(meeting.lost.as_ref())
+    }
+
+    /// The room in which a guest of the user's invite rings on the same network.
+    pub(super) fn invite_room_nearby(&self) -> Option<String> {
+        Some(self.given_invite()?.invite.room_nearby())
+    }
+
     /// How a guest of the user's invite is verified.
-    fn invite_code(&self) -> Option<CallCode> {
-        let claim = self.meeting.claimed.as_ref()?;
+    pub(super) fn invite_code(&self) -> Option<CallCode> {
+        let claim = self.given_invite()?;
         Some(CallCode {
             code: claim.invite.code(),
             party: Party::Inviter,
@@ -345,19 +356,22 @@ impl App {
     pub(super) fn on_knock(&mut self, knock: KnockId, room: &str, profile: &Profile) {
         let is_connected = self.state.server.status == ServerStatus::Connected;
         let is_known = self.meeting.rings(&knock);
-        if !is_connected || !self.is_between_calls() || is_known {
+        // A server could let someone ring in a room that the user has given to nobody.
+        let is_wanted = self.listens_in(room);
+        if !is_connected || !self.is_between_calls() || is_known || !is_wanted {
             return;
         }
 
-        let (kind, code) = if self.claimed_room().as_deref() == Some(room) {
-            (CallerKind::Invited, self.invite_code())
-        } else {
-            (CallerKind::Known, None)
+        let is_guest = self.claimed_room().as_deref() == Some(room);
+        let code = is_guest.then(|| self.invite_code()).flatten();
+        let kind = match &code {
+            Some(_) => CallerKind::Invited,
+            None => CallerKind::Known,
         };
 
         // The server shows one caller at a time: another is there because that one is gone.
         self.end_knock();
-        let call = self.incoming(partner::sanitized(profile), kind);
+        let call = self.incoming(partner::sanitized(profile), kind, code.is_some());
         self.meeting.ringing.push(Ringing {
             knock,
             room: room.to_owned(),
@@ -368,8 +382,14 @@ impl App {
     }
 
     /// A caller as the page shows it.
-    pub(super) fn incoming(&mut self, caller: Partner, kind: CallerKind) -> IncomingCall {
+    pub(super) fn incoming(
+        &mut self,
+        caller: Partner,
+        kind: CallerKind,
+        by_invite: bool,
+    ) -> IncomingCall {
         IncomingCall {
+            by_invite,
             id: self.next_id(),
             name: caller.name,
             picture: caller.picture,

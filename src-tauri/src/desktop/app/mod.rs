@@ -28,7 +28,7 @@ mod trust;
 pub use choice::{NONE, camera_id};
 pub(super) use commands::BITRATES_KBPS;
 pub use line::{LineEvent, LineId, LineUse, RoomClaim};
-pub use nearby::NearbyEvent;
+pub use nearby::{NearbyEvent, NearbyUse};
 pub use surroundings::{Notification, NotificationReply, Tone, ToneSpec};
 pub use trust::PlannedCode;
 
@@ -286,7 +286,7 @@ pub enum Effect {
     /// Announce the user under this name from now on.
     RenameNearby(Option<String>),
     /// Let people nearby ring from now on, or not.
-    ListenNearby(bool),
+    ListenNearby(NearbyUse),
     /// Decline the person nearby who rings.
     DeclineNearby(KnockId),
     /// Let no one nearby find and call the user.

@@ -56,6 +56,20 @@ pub enum NearbyEvent {
     Failed(String),
 }
 
+/// Who nearby can ring the user.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum NearbyUse {
+    /// Nobody.
+    #[default]
+    Nobody,
+    /// Everyone on the network.
+    People {
+        /// The room in which a guest of the user's invite rings who cannot reach the server of the
+        /// invite. That call is by the code, too.
+        invite: Option<String>,
+    },
+}
+
 /// What the app knows of people nearby beyond what the page shows.
 #[derive(Debug, Default)]
 pub(super) struct Nearby {
@@ -74,8 +88,8 @@ struct Open {
     name: Option<String>,
     /// The announced id, and how this app reaches its own server; `None` until it runs.
     own: Option<(NeighbourId, Box<ClientConfig>)>,
-    /// Whether others can ring.
-    can_be_rung: bool,
+    /// Who can ring.
+    used_for: NearbyUse,
     /// The running call has the connection.
     in_call: bool,
     people: Vec<Neighbour>,
@@ -174,7 +188,7 @@ impl App {
                     line,
                     name: name.clone(),
                     own: None,
-                    can_be_rung: false,
+                    used_for: NearbyUse::default(),
                     in_call: false,
                     people: Vec::new(),
                     address: None,
@@ -184,7 +198,7 @@ impl App {
             _ => {}
         }
 
-        let can_be_rung = self.can_be_rung_nearby();
+        let needed = self.nearby_use();
         let Some(open) = &mut self.nearby.open else {
             return;
         };
@@ -194,9 +208,9 @@ impl App {
             self.effects.push_back(Effect::RenameNearby(name));
         }
 
-        if open.own.is_some() && !open.in_call && open.can_be_rung != can_be_rung {
-            open.can_be_rung = can_be_rung;
-            self.effects.push_back(Effect::ListenNearby(can_be_rung));
+        if open.own.is_some() && !open.in_call && open.used_for != needed {
+            open.used_for = needed.clone();
+            self.effects.push_back(Effect::ListenNearby(needed));
         }
     }
 
@@ -221,6 +235,17 @@ impl App {
         rings && matches!(self.state.screen, Screen::Waiting { .. })
     }
 
+    /// Who nearby can ring, given the screen.
+    fn nearby_use(&self) -> NearbyUse {
+        if self.can_be_rung_nearby() {
+            NearbyUse::People {
+                invite: self.invite_room_nearby(),
+            }
+        } else {
+            NearbyUse::Nobody
+        }
+    }
+
     fn can_be_rung_nearby(&self) -> bool {
         self.is_between_calls() || self.is_ringing_nearby()
     }
@@ -237,7 +262,7 @@ impl App {
     pub(super) fn take_back_nearby_line(&mut self) {
         if let Some(open) = self.nearby.open.as_mut().filter(|open| open.in_call) {
             open.in_call = false;
-            open.can_be_rung = false;
+            open.used_for = NearbyUse::Nobody;
         }
     }
 
@@ -362,12 +387,15 @@ impl App {
             return;
         }
 
+        let is_guest = self.invite_room_nearby().as_deref() == Some(room);
+        let code = is_guest.then(|| self.invite_code()).flatten();
+        let caller = partner::sanitized(profile);
         let ringing = Ringing {
             knock,
             room: room.to_owned(),
-            code: None,
             address,
-            call: self.incoming(partner::sanitized(profile), CallerKind::Nearby),
+            call: self.incoming(caller, CallerKind::Nearby, code.is_some()),
+            code,
         };
 
         self.meeting.ringing.push(ringing);

@@ -8,7 +8,7 @@ use tandem_signaling::message::KnockId;
 use super::{CallGoal, partner};
 use crate::desktop::recents::Recent;
 use crate::desktop::state::{CallerKind, Search};
-use crate::invite::{Invite, NearbyAddress};
+use crate::invite::{Invite, InviteLink, NearbyAddress};
 use crate::values::RoomText;
 
 /// The person or people that a search is for.
@@ -18,6 +18,12 @@ pub(super) enum Target {
     Anyone,
     /// The person who enters the same code, or sent the invite.
     Room(RoomText),
+    /// The person who sent this link, at an address on the network of both: the server of the link
+    /// cannot be reached.
+    InviterNearby {
+        link: Box<InviteLink>,
+        address: NearbyAddress,
+    },
     /// The guest of the user's invite, in its room: the server is too old to ring.
     OwnRoom {
         /// The invite.
@@ -49,6 +55,10 @@ impl Target {
                 room: room.room(),
                 must_exist: room.must_exist(),
             },
+            Self::InviterNearby { link, .. } => CallGoal::Room {
+                room: link.invite.room_nearby(),
+                must_exist: true,
+            },
             Self::OwnRoom { invite, .. } => CallGoal::Room {
                 room: invite.number.to_string(),
                 must_exist: true,
@@ -67,7 +77,10 @@ impl Target {
 
     /// Whether it rings a person nearby, at the server in that person's app.
     pub(super) fn rings_nearby(&self) -> bool {
-        matches!(self, Self::Nearby(_) | Self::Room(RoomText::Nearby(_)))
+        matches!(
+            self,
+            Self::Nearby(_) | Self::Room(RoomText::Nearby(_)) | Self::InviterNearby { .. }
+        )
     }
 
     /// As the page shows it. `own_server` is the user's.
@@ -81,7 +94,9 @@ impl Target {
                     .map(|server| server.authority().to_owned()),
                 invited: true,
             },
-            Self::Room(RoomText::Nearby(_)) => Search::Nearby { name: None },
+            Self::Room(RoomText::Nearby(_)) | Self::InviterNearby { .. } => {
+                Search::Nearby { name: None }
+            }
             Self::Room(room) => Search::Room {
                 code: room.to_string(),
                 server: None,
@@ -107,13 +122,24 @@ impl Target {
         !matches!(self, Self::Anyone)
     }
 
-    /// Where the person who sent this link can be reached on the network of both.
-    pub(super) fn address_nearby(&self) -> Option<NearbyAddress> {
+    /// The person who sent this link, where it says that they can be reached on the network of both.
+    pub(super) fn inviter_nearby(&self) -> Option<Self> {
+        let Self::Room(RoomText::Link(link)) = self else {
+            return None;
+        };
+
+        let address = NearbyAddress::new(link.at?).filter(|address| address.is_nearby())?;
+        Some(Self::InviterNearby {
+            link: link.clone(),
+            address,
+        })
+    }
+
+    /// What to search for when the user tries again: the server may be back.
+    pub(super) fn repeated(self) -> Self {
         match self {
-            Self::Room(RoomText::Link(link)) => {
-                NearbyAddress::new(link.at?).filter(|address| address.is_nearby())
-            }
-            _ => None,
+            Self::InviterNearby { link, .. } => Self::Room(RoomText::Link(link)),
+            other => other,
         }
     }
 
@@ -141,7 +167,7 @@ impl Target {
             | Self::Person(_)
             | Self::Nearby(_) => true,
             // An invite serves one call.
-            Self::Room(_) | Self::OwnRoom { .. } => !was_connected,
+            Self::Room(_) | Self::InviterNearby { .. } | Self::OwnRoom { .. } => !was_connected,
             Self::Answer { .. } => false,
         }
     }

@@ -8,7 +8,7 @@ use super::commands::require;
 use super::target::Target;
 use super::{App, Effect};
 use crate::desktop::command::{CommandError, CommandErrorCode};
-use crate::desktop::state::{InviteEnd, Mismatch, Verification};
+use crate::desktop::state::{InviteEnd, Mismatch, Verification, WordsState};
 
 /// The code that a call is started with.
 #[derive(Debug, Clone)]
@@ -47,6 +47,8 @@ pub(super) struct CallTrust {
     code: Option<CallCode>,
     /// The last that the engine said.
     state: Option<VerificationState>,
+    /// The user has said that the words differ.
+    words_differ: bool,
 }
 
 impl CallTrust {
@@ -57,10 +59,20 @@ impl CallTrust {
     /// Another partner: nothing is known about this one.
     pub(super) fn on_matched(&mut self) {
         self.state = None;
+        self.words_differ = false;
     }
 
     fn words(&self) -> Option<SafetyWords> {
-        self.state.as_ref()?.words
+        self.state.as_ref()?.words.ready()
+    }
+
+    /// What there is to compare, also before the engine has said anything.
+    fn shown_words(&self) -> WordsState {
+        match &self.state {
+            _ if self.code.is_some() => WordsState::ByCode,
+            Some(state) => state.words.into(),
+            None => WordsState::Awaited,
+        }
     }
 
     /// As the page shows it.
@@ -74,7 +86,7 @@ impl CallTrust {
                 .state
                 .map(|state| state.badge.into())
                 .unwrap_or_default(),
-            words: self.words().map(|words| words.words().map(str::to_owned)),
+            words: self.shown_words(),
             by_invite,
         }
     }
@@ -98,7 +110,8 @@ impl CallTrust {
         }
 
         Some(match &self.code {
-            None => Mismatch::SafetyWords,
+            None if self.words_differ => Mismatch::SafetyWords,
+            None => Mismatch::PartnersSafetyWords,
             Some(code) => match (code.party, code.guesses.is_void()) {
                 (Party::Inviter, false) => Mismatch::Invite,
                 (Party::Inviter, true) => Mismatch::SpentInvite,
@@ -117,10 +130,18 @@ impl App {
             Target::Room(room) => room
                 .invite()
                 .map(|invite| self.meeting.guest_codes.get(server, invite.code())),
+            // The same guesses, wherever the code is tried.
+            Target::InviterNearby { link, .. } => {
+                let code = link.invite.code();
+                Some(self.meeting.guest_codes.get(&link.server, code))
+            }
             Target::Anyone | Target::Person(_) | Target::Nearby(_) => None,
         };
 
-        CallTrust { code, state: None }
+        CallTrust {
+            code,
+            ..CallTrust::default()
+        }
     }
 
     pub(super) fn on_verification(&mut self, state: VerificationState) {
@@ -139,6 +160,10 @@ impl App {
         let words = self.call.as_ref().and_then(|call| call.trust.words());
         let words = words.ok_or(CommandErrorCode::NotNow)?;
         require(words.words() == *shown)?;
+        if let Some(call) = &mut self.call {
+            call.trust.words_differ |= !equal;
+        }
+
         self.send_to_call(|id| Effect::WordsCompared(id, words, equal));
         Ok(())
     }

@@ -192,7 +192,7 @@ impl Executor {
             }
             Effect::OpenNearby(id, name) => self.open_nearby(id, name).await,
             Effect::RenameNearby(name) => self.with_nearby(|nearby| nearby.rename(name)),
-            Effect::ListenNearby(on) => self.with_nearby(|nearby| nearby.listen(on)),
+            Effect::ListenNearby(wanted) => self.with_nearby(|nearby| nearby.listen(wanted)),
             Effect::DeclineNearby(knock) => self.with_nearby(|nearby| nearby.decline(knock)),
             Effect::CloseNearby => {
                 if let Some(nearby) = self.nearby.take() {

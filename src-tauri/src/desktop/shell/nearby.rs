@@ -13,7 +13,7 @@ use tandem_signaling::server::{SignalingServer, StartError};
 
 use super::line::IdleLine;
 use super::{Handle, addresses, drop_blocking};
-use crate::desktop::app::{Input, LineId, LineUse, NearbyEvent, RoomClaim};
+use crate::desktop::app::{Input, LineId, LineUse, NearbyEvent, NearbyUse, RoomClaim};
 use crate::embedded;
 use crate::invite::{NEARBY_PORT, NEARBY_ROOM};
 
@@ -86,11 +86,13 @@ impl RunningNearby {
     }
 
     /// Lets people ring from now on, or not.
-    pub(super) fn listen(&self, on: bool) {
-        let rooms = if on {
-            vec![self.room.clone(), NEARBY_ROOM.to_owned()]
-        } else {
-            Vec::new()
+    pub(super) fn listen(&self, wanted: NearbyUse) {
+        let rooms = match wanted {
+            NearbyUse::Nobody => Vec::new(),
+            NearbyUse::People { invite } => [self.room.clone(), NEARBY_ROOM.to_owned()]
+                .into_iter()
+                .chain(invite)
+                .collect(),
         };
 
         if let Some(line) = &self.line {

@@ -76,6 +76,8 @@ pub struct IncomingCall {
     pub picture: Option<String>,
     /// How the person knows this user.
     pub kind: CallerKind,
+    /// They have the number of the user's invite, and the call will be verified by its code.
+    pub by_invite: bool,
 }
 
 /// How a person who rings knows the user.

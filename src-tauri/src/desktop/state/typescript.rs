@@ -63,6 +63,7 @@ fn contract() -> String {
         declaration::<InCall>(),
         declaration::<Verification>(),
         declaration::<BadgeKind>(),
+        declaration::<WordsState>(),
         declaration::<InviteEnd>(),
         declaration::<Mismatch>(),
         declaration::<Search>(),

@@ -10,9 +10,8 @@ use ts_rs::TS;
 pub struct Verification {
     /// What the badge says.
     pub badge: BadgeKind,
-    /// Four words to compare with those on the other screen, in this order; `null` if the partner
-    /// has none, or none yet, or the code of the invite has verified it.
-    pub words: Option<[String; 4]>,
+    /// What there is to compare with the other screen.
+    pub words: WordsState,
     /// Which end of an invite the user is, if its code is checked.
     pub by_invite: Option<InviteEnd>,
 }
@@ -28,9 +27,6 @@ pub enum BadgeKind {
     VerifiedByCode,
     /// The user has compared the safety words.
     VerifiedByUser,
-    /// The user had compared the safety words, and the call was connected again with another
-    /// certificate. Nothing is sent or shown until the user has compared the new ones.
-    NoLongerVerified,
 }
 
 impl From<Badge> for BadgeKind {
@@ -39,7 +35,37 @@ impl From<Badge> for BadgeKind {
             Badge::NotVerified => Self::NotVerified,
             Badge::VerifiedByCode => Self::VerifiedByCode,
             Badge::VerifiedByUser => Self::VerifiedByUser,
-            Badge::NoLongerVerified => Self::NoLongerVerified,
+        }
+    }
+}
+
+/// The safety words of a call, or why it has none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, TS)]
+#[serde(tag = "status", rename_all = "camelCase")]
+pub enum WordsState {
+    /// They may still come.
+    #[default]
+    Awaited,
+    /// They can be compared.
+    Ready {
+        /// Four words, in this order.
+        words: [String; 4],
+    },
+    /// The partner's app has none, or a server took them out.
+    Unavailable,
+    /// The code of the invite verifies the partner.
+    ByCode,
+}
+
+impl From<tandem_trust::WordsState> for WordsState {
+    fn from(state: tandem_trust::WordsState) -> Self {
+        match state {
+            tandem_trust::WordsState::Awaited => Self::Awaited,
+            tandem_trust::WordsState::Ready(words) => Self::Ready {
+                words: words.words().map(str::to_owned),
+            },
+            tandem_trust::WordsState::Unavailable => Self::Unavailable,
+            tandem_trust::WordsState::ByCode => Self::ByCode,
         }
     }
 }
@@ -58,8 +84,10 @@ pub enum InviteEnd {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum Mismatch {
-    /// The safety words: the user said so, or what arrived contradicts them.
+    /// The safety words, as the user said.
     SafetyWords,
+    /// The safety words, as the partner said, or what arrived contradicts them.
+    PartnersSafetyWords,
     /// The other person did not have the words of the user's invite, which still works.
     Invite,
     /// The same, once too often: that invite no longer works.

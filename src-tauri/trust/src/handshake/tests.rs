@@ -91,6 +91,12 @@ fn mismatch(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Mismatch(_))
 }
 
+/// This step ends in that mismatch.
+#[track_caller]
+fn refused(step: &Step, why: Mismatch) {
+    assert_eq!(step.outcome, Some(Outcome::Mismatch(why)));
+}
+
 #[test]
 fn the_same_code_verifies_both_sides() {
     let methods = [code("garden-lantern"); 2];
@@ -180,7 +186,7 @@ fn a_partner_without_the_handshake_is_a_mismatch_by_code_and_has_no_words() {
 
     let (mut alice, _) = offerer(code("garden-lantern"));
     let step = alice.handle(&without(Role::Offerer));
-    assert_eq!(step.outcome, Some(Outcome::Mismatch(Mismatch::Missing)));
+    refused(&step, Mismatch::Missing);
     assert_eq!(
         step.send.map(|refusal| refusal.carrier),
         Some(Carrier::Candidate)
@@ -188,7 +194,7 @@ fn a_partner_without_the_handshake_is_a_mismatch_by_code_and_has_no_words() {
 
     let mut bob = answerer(code("garden-lantern"));
     let step = bob.handle(&without(Role::Answerer));
-    assert_eq!(step.outcome, Some(Outcome::Mismatch(Mismatch::Missing)));
+    refused(&step, Mismatch::Missing);
     assert_eq!(
         step.send.map(|refusal| refusal.carrier),
         Some(Carrier::Answer)
@@ -291,10 +297,7 @@ fn invalid_and_reflected_shares_are_a_mismatch_on_both_sides() {
             message: Message::Share(share),
         };
         let step = deliver(&mut bob, &forged, ALICE);
-        assert_eq!(
-            step.outcome,
-            Some(Outcome::Mismatch(Mismatch::InvalidShare))
-        );
+        refused(&step, Mismatch::InvalidShare);
         assert!(!bob.spent_a_guess(), "a refusal answers no guess");
     }
 }
@@ -310,7 +313,7 @@ fn a_side_that_is_connected_to_itself_is_not_verified() {
         },
         ALICE,
     );
-    assert_eq!(step.outcome, Some(Outcome::Mismatch(Mismatch::Reflected)));
+    refused(&step, Mismatch::Reflected);
 }
 
 #[test]
@@ -347,10 +350,7 @@ fn a_later_description_must_name_the_same_certificate() {
                 remote: Some(MALLORY),
             };
             let step = side.handle(&other);
-            assert_eq!(
-                step.outcome,
-                Some(Outcome::Mismatch(Mismatch::FingerprintChanged))
-            );
+            refused(&step, Mismatch::FingerprintChanged);
             assert_eq!(
                 side.handle(&restart),
                 Step::default(),

@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::Mismatch;
 use crate::safety_words::Side;
+use crate::{Fingerprint, Mismatch};
 
 const BOB: Fingerprint = Fingerprint::from_digest([2; 32]);
 const MALLORY: Fingerprint = Fingerprint::from_digest([3; 32]);
@@ -75,7 +75,7 @@ fn any_other_call_has_media_at_once_and_is_verified_by_the_user() {
         (call.badge(), call.admits_media()),
         (Badge::NotVerified, true)
     );
-    assert_eq!(call.words(), Some(words(1)));
+    assert_eq!(call.words(), WordsState::Ready(words(1)));
 
     call.compared(words(1), true);
     assert_eq!(call.badge(), Badge::VerifiedByUser);
@@ -87,7 +87,34 @@ fn any_other_call_has_media_at_once_and_is_verified_by_the_user() {
         (without.badge(), without.admits_media()),
         (Badge::NotVerified, true)
     );
-    assert_eq!(without.words(), None);
+    assert_eq!(without.words(), WordsState::Unavailable);
+}
+
+#[test]
+fn words_that_are_on_their_way_are_told_apart_from_none() {
+    let mut call = Verification::new(Requirement::Nothing);
+    assert_eq!(call.words(), WordsState::Awaited);
+    call.decided(Outcome::Words(words(1), certificates(1, BOB)));
+    assert_eq!(
+        call.words(),
+        WordsState::Awaited,
+        "the connection may turn out to be another"
+    );
+    call.connected(certificates(1, BOB));
+    assert_eq!(call.words(), WordsState::Ready(words(1)));
+
+    let mut late = Verification::new(Requirement::Nothing);
+    late.connected(certificates(1, BOB));
+    assert_eq!(late.words(), WordsState::Awaited);
+    late.decided(Outcome::Unavailable);
+    assert_eq!(late.words(), WordsState::Unavailable);
+    late.decided(Outcome::Words(words(1), certificates(1, BOB)));
+    assert_eq!(late.words(), WordsState::Ready(words(1)));
+
+    let unproved = Verification::new(Requirement::Code);
+    for call in [unproved, by_code()] {
+        assert_eq!(call.words(), WordsState::ByCode);
+    }
 }
 
 #[test]
@@ -95,7 +122,7 @@ fn words_that_differ_end_the_call() {
     let mut call = by_words();
     call.compared(words(1), false);
     assert!(call.is_mismatch() && !call.admits_media());
-    assert_eq!(call.words(), None);
+    assert_eq!(call.words().ready(), None);
 }
 
 #[test]
@@ -148,102 +175,33 @@ fn a_handshake_of_the_other_method_verifies_nothing() {
 }
 
 #[test]
-fn a_reconnected_call_stays_verified_only_with_the_same_certificates() {
-    let verified = [by_code(), {
+fn a_call_has_one_pair_of_certificates() {
+    let by_user = || {
         let mut call = by_words();
         call.compared(words(1), true);
         call
-    }];
-
-    for call in verified {
-        let badge = call.badge();
-        assert_ne!(badge, Badge::NotVerified);
-
-        let mut same = call.clone();
-        same.reconnecting(BOB);
-        same.connected(certificates(1, BOB));
-        assert_eq!((same.badge(), same.admits_media()), (badge, true));
-
-        // By code there is no media, and what the user has verified needs the user.
-        let lost = match badge {
-            Badge::VerifiedByUser => Badge::NoLongerVerified,
-            _ => Badge::NotVerified,
-        };
-        let mut other_partner = call.clone();
-        other_partner.reconnecting(MALLORY);
-        assert_eq!(other_partner.badge(), lost);
-        other_partner.connected(certificates(1, MALLORY));
+    };
+    for verified in [by_code(), by_user(), by_words()] {
+        let mut again = verified.clone();
+        again.connected(certificates(1, BOB));
         assert_eq!(
-            (other_partner.badge(), other_partner.admits_media()),
-            (lost, false)
+            (again.badge(), again.admits_media()),
+            (verified.badge(), true),
+            "another route to the same partner"
         );
 
-        let mut unannounced = call.clone();
-        unannounced.connected(certificates(1, MALLORY));
-        assert_eq!(
-            (unannounced.badge(), unannounced.admits_media()),
-            (lost, false)
-        );
-
-        let mut other_local = call.clone();
-        other_local.reconnecting(BOB);
-        other_local.connected(certificates(9, BOB));
-        assert_eq!(
-            (other_local.badge(), other_local.admits_media()),
-            (lost, false)
-        );
-    }
-}
-
-#[test]
-fn a_call_that_is_connected_again_can_be_verified_again_in_either_order() {
-    for local in [1, 9] {
-        let (again, proof) = (
-            certificates(local, BOB),
-            Outcome::Verified(certificates(local, BOB)),
-        );
-        let mut proved_first = by_code();
-        proved_first.reconnecting(BOB);
-        proved_first.decided(proof);
-        proved_first.connected(again);
-        let mut connected_first = by_code();
-        connected_first.reconnecting(BOB);
-        connected_first.connected(again);
-        connected_first.decided(proof);
-        for call in [proved_first, connected_first] {
-            assert_eq!(
-                (call.badge(), call.admits_media()),
-                (Badge::VerifiedByCode, true),
-                "{call:?}"
-            );
+        for others in [certificates(1, MALLORY), certificates(9, BOB)] {
+            let mut call = verified.clone();
+            call.connected(others);
+            assert!(call.is_mismatch() && !call.admits_media());
+            assert_eq!(call.badge(), Badge::NotVerified);
         }
     }
-}
 
-#[test]
-fn the_user_decides_whether_to_go_on_with_another_certificate() {
-    let mut call = by_words();
-    call.compared(words(1), true);
-    call.reconnecting(MALLORY);
-    call.connected(certificates(1, MALLORY));
-    call.decided(Outcome::Words(words(2), certificates(1, MALLORY)));
-    assert_eq!(
-        (call.badge(), call.admits_media()),
-        (Badge::NoLongerVerified, false)
-    );
-
-    let mut compared = call.clone();
-    compared.compared(words(2), true);
-    assert_eq!(
-        (compared.badge(), compared.admits_media()),
-        (Badge::VerifiedByUser, true)
-    );
-
-    call.accepted_unverified();
-    assert_eq!(
-        (call.badge(), call.admits_media()),
-        (Badge::NotVerified, true)
-    );
+    let mut unproved = Verification::new(Requirement::Nothing);
+    unproved.connected(certificates(1, BOB));
+    unproved.connected(certificates(1, MALLORY));
+    assert!(unproved.is_mismatch());
 }
 
 #[test]
@@ -253,21 +211,18 @@ fn new_words_for_the_same_certificates_need_no_second_comparison() {
     call.decided(Outcome::Words(words(2), certificates(1, BOB)));
     assert_eq!(
         (call.badge(), call.words()),
-        (Badge::VerifiedByUser, Some(words(2)))
+        (Badge::VerifiedByUser, WordsState::Ready(words(2)))
     );
 
     call.decided(Outcome::Words(words(3), certificates(1, MALLORY)));
-    assert_ne!(call.badge(), Badge::VerifiedByUser);
-    assert!(!call.admits_media());
+    assert!(call.is_mismatch() && !call.admits_media());
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Event {
     Decided(Outcome),
     Connected(Certificates),
-    Reconnecting(Fingerprint),
     Compared(u8, bool),
-    Accepted,
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -278,8 +233,6 @@ fn event() -> impl Strategy<Value = Event> {
         (0..3_u8, both()).prop_map(|(n, both)| Event::Decided(Outcome::Words(words(n), both))),
         Just(Event::Decided(Outcome::Unavailable)),
         both().prop_map(Event::Connected),
-        Just(Event::Accepted),
-        remote().prop_map(Event::Reconnecting),
         (0..3_u8, prop::bool::weighted(0.9)).prop_map(|(n, equal)| Event::Compared(n, equal)),
     ]
 }
@@ -292,11 +245,8 @@ proptest! {
     ) {
         let requirement = if is_code { Requirement::Code } else { Requirement::Nothing };
         let mut call = Verification::new(requirement);
-        let (mut connected, mut proved, mut was_mismatch) = (None, Vec::new(), false);
-        // The certificates that the user has verified or agreed to go on with.
-        let mut agreed: Option<Certificates> = None;
+        let (mut connected, mut proved, mut was_mismatch) = (Vec::new(), Vec::new(), false);
         for event in events {
-            let before = call.clone();
             match event {
                 Event::Decided(outcome) => {
                     call.decided(outcome);
@@ -306,29 +256,23 @@ proptest! {
                 }
                 Event::Connected(both) => {
                     call.connected(both);
-                    connected = Some(both);
+                    connected.push(both);
                 }
-                Event::Reconnecting(remote) => call.reconnecting(remote),
                 Event::Compared(number, equal) => call.compared(words(number), equal),
-                Event::Accepted => {
-                    call.accepted_unverified();
-                    agreed = None;
-                }
             }
 
-            if call.badge() == Badge::VerifiedByUser {
-                agreed = connected;
-            }
-            if let (false, Some(agreed)) = (is_code, agreed) {
-                prop_assert!(!call.admits_media() || connected == Some(agreed),
-                    "media with {connected:?}, the user has verified {agreed:?}: {before:?} {event:?}");
-            }
             if let Badge::VerifiedByCode | Badge::VerifiedByUser = call.badge() {
-                let used = connected.expect("no badge without a connection");
-                prop_assert!(proved.last() == Some(&used), "verified: {:?}", used);
+                prop_assert!(!connected.is_empty(), "no badge without a connection");
+                prop_assert!(!proved.is_empty(), "and none without a proof");
                 prop_assert_eq!(is_code, call.badge() == Badge::VerifiedByCode);
             }
-            prop_assert!(!call.admits_media() || connected.is_some());
+            if !call.is_mismatch() {
+                let all: Vec<_> = connected.iter().chain(&proved).collect();
+                prop_assert!(all.windows(2).all(|two| two[0] == two[1]), "one pair: {all:?}");
+            }
+            prop_assert_eq!(is_code, call.words() == WordsState::ByCode);
+            prop_assert!(!call.admits_media() || !connected.is_empty());
+            prop_assert!(!call.admits_media() || !call.is_mismatch());
             prop_assert!(!is_code || !call.admits_media() || call.badge() == Badge::VerifiedByCode);
             prop_assert!(call.is_mismatch() || !was_mismatch, "a mismatch is final");
             was_mismatch = call.is_mismatch();

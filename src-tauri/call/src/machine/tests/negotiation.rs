@@ -193,11 +193,6 @@ fn a_connection_that_finds_no_route_ends_the_call() {
 fn faults_of_the_peer_connection_end_the_call_with_their_code() {
     for (input, connecting, in_call) in [
         (
-            Input::PeerClosed(PeerId(0)),
-            EndCode::ConnectionFailed,
-            EndCode::PartnerLeft,
-        ),
-        (
             Input::PeerFaulted(PeerId(0), PeerFault::BadDescription),
             EndCode::BadDescription,
             EndCode::BadDescription,

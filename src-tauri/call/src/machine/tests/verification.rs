@@ -159,8 +159,27 @@ fn a_connection_that_the_partner_closes_may_be_explained_a_moment_later() {
 }
 
 #[test]
-fn other_calls_do_not_wait_for_an_explanation() {
+fn other_calls_wait_for_an_explanation_once_they_have_begun() {
+    let mut bench = Bench::new().connecting(true);
+    bench.feed(Input::PeerClosed(PEER));
+    assert_eq!(bench.ended_with(), Some(EndCode::ConnectionFailed));
+
+    // The partner's user may have said that the safety words differ.
     let mut bench = Bench::new().in_call();
+    bench.feed(Input::PeerClosed(PEER));
+    assert_eq!(bench.ended_with(), None);
+    assert_eq!(bench.feed(pake("refusal")), [check("refusal")]);
+    bench.feed(Input::CodeMismatch(PEER));
+    assert_eq!(bench.ended_with(), Some(EndCode::CodeMismatch));
+
+    let mut bench = Bench::new().in_call();
+    bench.feed(Input::PeerClosed(PEER));
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.ended_with(), Some(EndCode::PartnerLeft));
+
+    // Nothing can come any more.
+    let mut bench = Bench::new().in_call();
+    bench.feed(Input::SignalingDown);
     bench.feed(Input::PeerClosed(PEER));
     assert_eq!(bench.ended_with(), Some(EndCode::PartnerLeft));
 }

@@ -281,9 +281,9 @@ impl Driver {
             }
             CallCommand::WordsCompared { shown, are_equal } => {
                 if let Some(partner) = &mut self.partner {
-                    let is_mismatch = partner.verifier.compared(shown, are_equal);
+                    let reaction = partner.verifier.compared(shown, are_equal);
                     let id = partner.id;
-                    self.react(id, Reaction::ended(is_mismatch));
+                    self.react(id, reaction);
                 }
             }
             CallCommand::Stats(reply) => {
@@ -477,20 +477,19 @@ impl Driver {
         };
 
         let id = partner.id;
-        let certificates = partner.peer.certificates();
-        let certificates = limited("name its certificates", certificates)
-            .await
-            .flatten();
-        let is_mismatch = match certificates {
-            Some(certificates) => partner.verifier.connected(certificates),
-            None => {
-                tracing::warn!("the connection does not name its certificates: not verified");
-                false
-            }
-        };
-
+        let reaction = partner.check_certificates().await;
         self.feed(Input::PeerConnected(id));
-        self.react(id, Reaction::ended(is_mismatch));
+        self.react(id, reaction);
+    }
+
+    /// Asks again for certificates that the connection did not name.
+    async fn check_certificates(&mut self) {
+        if let Some(partner) = &mut self.partner
+            && partner.awaits_certificates()
+        {
+            let (id, reaction) = (partner.id, partner.check_certificates().await);
+            self.react(id, reaction);
+        }
     }
 
     /// Sends the moves of the handshake and ends the call after a mismatch. Begins it if the partner
@@ -543,6 +542,7 @@ impl Driver {
             self.react(id, reaction);
         }
 
+        self.check_certificates().await;
         self.check_partner(now);
         self.check_network(now, line).await;
 

@@ -65,7 +65,10 @@ fn a_code_admits_media_once_it_is_proved_and_the_connection_is_up() {
         assert!(!side.connected(certificates));
         assert!(side.admits_media());
         let state = side.new_state().expect("news");
-        assert_eq!((state.badge, state.words), (Badge::VerifiedByCode, None));
+        assert_eq!(
+            (state.badge, state.words),
+            (Badge::VerifiedByCode, WordsState::ByCode)
+        );
         assert_eq!(side.new_state(), None, "said once");
         assert_eq!(side.poll_timeout(), None, "nothing is awaited");
         assert_eq!(side.code.expect("a code").guesses.spent(), 0);
@@ -138,14 +141,32 @@ fn both_sides_have_the_same_words_and_the_user_says_that_they_match() {
     assert_eq!(alices, bobs);
     assert_eq!(alices.badge, Badge::NotVerified);
 
-    let words = alices.words.expect("words");
-    assert!(!alice.compared(words, true));
+    let words = alices.words.ready().expect("words");
+    let reaction = alice.compared(words, true);
+    assert!(!reaction.is_mismatch && reaction.candidate.is_none());
     let state = alice.new_state().expect("news");
     assert_eq!(state.badge, Badge::VerifiedByUser);
-    assert!(
-        bob.compared(words, false),
-        "words that differ are a mismatch"
-    );
+}
+
+#[test]
+fn words_that_differ_are_a_mismatch_on_both_sides() {
+    for offerer_says in [true, false] {
+        let now = Instant::now();
+        let (mut alice, mut bob) = (verifier(None, true, now), verifier(None, false, now));
+        exchange(&mut alice, &mut bob, BOB, ALICE);
+        alice.connected(both(ALICE, BOB));
+        bob.connected(both(BOB, ALICE));
+        let (says, hears) = match offerer_says {
+            true => (&mut alice, &mut bob),
+            false => (&mut bob, &mut alice),
+        };
+        let words = says.new_state().and_then(|state| state.words.ready());
+        let reaction = says.compared(words.expect("words"), false);
+        assert!(reaction.is_mismatch);
+        let told = reaction.candidate.expect("the partner is told");
+        assert!(hears.candidate(&told).is_mismatch);
+        assert_eq!(hears.new_state().expect("news").words.ready(), None);
+    }
 }
 
 #[test]
@@ -238,16 +259,32 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    /// Alice invites, Bob is honest; the server reorders, repeats, strips and swaps.
+    /// Alice invites, Bob is honest, and either of them makes the offer; the server reorders, repeats,
+    /// strips and swaps.
     #[test]
     fn by_code_media_is_admitted_only_for_the_certificate_that_was_proved(
+        alice_offers: bool,
         events in prop::collection::vec(event(), 1..12),
     ) {
         let now = Instant::now();
-        let mut alice = verifier(code(Party::Inviter, "lantern"), true, now);
-        let mut bob = verifier(code(Party::Guest, "lantern"), false, now);
-        let offer = alice.first_offer(description("offer", ALICE));
-        let second = bob.offer(&offer).answer.expect("the second move");
+        let side = |party, local, initiator, random| {
+            let code = code(party, "lantern");
+            let deadline = now + DEADLINE;
+            Verifier::new(code, "s1", initiator, local, deadline, [random; 32]).expect("it starts")
+        };
+        let mut alice = side(Party::Inviter, ALICE, alice_offers, 1);
+        let mut bob = side(Party::Guest, BOB, !alice_offers, 2);
+        // What Bob sends, in this order: the second move, or the first and the third.
+        let mut bobs = Vec::new();
+        let offerer = if alice_offers { &alice } else { &bob };
+        let certificate = if alice_offers { ALICE } else { BOB };
+        let offer = offerer.first_offer(description("offer", certificate));
+        if alice_offers {
+            bobs.extend(bob.offer(&offer).answer.map(|second| second.to_json()));
+        } else {
+            bobs.extend(read(&offer).0);
+        }
+
         let (mut connected, mut ended) = (None, false);
         for event in events {
             let reaction = match event {
@@ -256,12 +293,13 @@ proptest! {
                     let kind = if is_offer { "offer" } else { "answer" };
                     let mut text = description(kind, certificate);
                     if with {
-                        text = with_move(&text, &second);
+                        let first: Message = Message::parse(&bobs[0]).expect("a move");
+                        text = with_move(&text, &first);
                     }
                     if is_offer { alice.offer(&text) } else { alice.answer(&text) }
                 }
                 Event::Third(own) => {
-                    let json = if own { second.to_json() } else { "{}".to_owned() };
+                    let json = if own { bobs[bobs.len() - 1].clone() } else { "{}".to_owned() };
                     alice.candidate(&json)
                 }
                 Event::Connected(remote) => {
@@ -270,6 +308,13 @@ proptest! {
                 }
                 Event::TimedOut => alice.handle_timeout(now + DEADLINE),
             };
+            // Bob gets Alice's answer, and makes the third move.
+            if let Some(second) = &reaction.answer
+                && bobs.len() == 1
+            {
+                let answer = with_move(&description("answer", ALICE), second);
+                bobs.extend(bob.answer(&answer).candidate);
+            }
 
             prop_assert!(!(ended && reaction.is_mismatch), "a mismatch is told once");
             prop_assert!(!ended || !alice.admits_media(), "and is final");

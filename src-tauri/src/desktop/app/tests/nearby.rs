@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 
 use tandem_nearby::{NearbyChange, Neighbour, NeighbourId, Reach};
 use tandem_signaling::client::{BearerToken, ClientErrorCode};
+use tandem_trust::Party;
 
 use super::*;
 use crate::desktop::state::{IncomingCall, NearbyReach, NearbyStatus};
+use crate::invite::Invite;
 
 /// This user's id in the announcement.
 const OWN: u64 = 5;
@@ -22,6 +24,13 @@ fn person(id: u64, name: &str) -> Neighbour {
 
 fn address(id: u64) -> SocketAddr {
     SocketAddr::from(([192, 168, 7, id as u8], 9010))
+}
+
+/// People nearby can ring, also by this invite.
+fn listens(invite: Option<&str>) -> Effect {
+    Effect::ListenNearby(NearbyUse::People {
+        invite: invite.map(str::to_owned),
+    })
 }
 
 fn own_server() -> ClientConfig {
@@ -67,9 +76,13 @@ impl World {
     }
 
     fn nearby_knock(&mut self, knock: &str, from: SocketAddr) {
+        self.nearby_knock_in("own-room", knock, from);
+    }
+
+    fn nearby_knock_in(&mut self, room: &str, knock: &str, from: SocketAddr) {
         let event = LineEvent::Knock {
             id: knock.into(),
-            room: "own-room".into(),
+            room: room.into(),
             profile: Box::new(Profile {
                 user_name: Some("Bea".into()),
                 ..Profile::default()
@@ -107,7 +120,7 @@ fn people_nearby_are_looked_for_only_while_the_list_is_open() {
     assert_eq!(world.app.state().nearby.status, NearbyStatus::Starting);
 
     world.opened_nearby();
-    assert!(world.effects().contains(&Effect::ListenNearby(true)));
+    assert!(world.effects().contains(&listens(None)));
     world.people(&[person(1, "Bea\u{202E}")]);
     let nearby = &world.app.state().nearby;
     assert_eq!(nearby.status, NearbyStatus::On);
@@ -251,7 +264,7 @@ fn who_rings_is_answered_on_the_own_server() {
     world.effects();
     world.command(Command::HangUp).unwrap();
     assert!(
-        world.effects().contains(&Effect::ListenNearby(true)),
+        world.effects().contains(&listens(None)),
         "others can ring again"
     );
 }
@@ -275,11 +288,15 @@ fn a_call_is_not_cut_off_by_what_it_came_by() {
 fn nobody_rings_during_a_call() {
     let mut world = World::nearby(&[]);
     world.command(Command::FindPartner).unwrap();
-    assert!(world.effects().contains(&Effect::ListenNearby(false)));
+    assert!(
+        world
+            .effects()
+            .contains(&Effect::ListenNearby(NearbyUse::Nobody))
+    );
     world.nearby_knock("k1", address(9));
     assert_eq!(world.incoming(), None);
     world.command(Command::Cancel).unwrap();
-    assert!(world.effects().contains(&Effect::ListenNearby(true)));
+    assert!(world.effects().contains(&listens(None)));
 }
 
 #[test]
@@ -310,7 +327,9 @@ fn of_two_rings_at_once_that_of_the_smaller_id_counts() {
     let mut world = World::nearby(&[person(1, "Bea")]);
     world.call_nearby(1).unwrap();
     assert!(
-        !world.effects().contains(&Effect::ListenNearby(false)),
+        !world
+            .effects()
+            .contains(&Effect::ListenNearby(NearbyUse::Nobody)),
         "who is called may ring at the same moment"
     );
     world.nearby_knock("k1", address(1));
@@ -578,30 +597,111 @@ fn an_invite_says_where_its_maker_is_on_the_network() {
     assert!(link.contains("/7?at=192.168.7.5:9010#"), "{link}");
     world.command(Command::CloseNearby).unwrap();
     assert!(!app_link(&world).contains("?at="));
+}
 
-    // Who opens it tries that address if the server is out of reach.
-    let unreachable = || ended(EndCode::RelayUnreachable);
+/// A guest opened this link, and its server cannot be reached.
+fn guest_of(link: &str) -> World {
     let mut guest = World::new();
-    guest.input(Input::Opened(link));
+    guest.input(Input::Opened(link.into()));
     guest.command(Command::JoinOpened).unwrap();
-    guest.call_event(unreachable());
-    let starts = guest
-        .effects()
-        .into_iter()
-        .filter_map(|effect| match effect {
-            Effect::StartCall(_, plan) => Some(plan.server.addresses),
-            _ => None,
-        });
-    assert_eq!(starts.last(), Some(vec![address(OWN)]), "another attempt");
-    assert!(matches!(guest.screen(), Screen::Waiting { .. }));
-    guest.call_event(unreachable());
-    assert!(matches!(guest.screen(), Screen::Ended { .. }), "once");
+    guest.effects();
+    guest.call_event(ended(EndCode::RelayUnreachable));
+    guest
+}
+
+const LINK: &str = "tandem://join/chat.example.org/7?at=192.168.7.5:9010#garden-lantern";
+
+#[test]
+fn a_link_whose_server_is_away_is_tried_nearby_with_its_code() {
+    let invite: Invite = "7-garden-lantern".parse().unwrap();
+    let mut guest = guest_of(LINK);
+    let plan = guest.start_call_plan();
+    assert_eq!(plan.server.addresses, [address(OWN)], "another attempt");
+    let in_its_room = CallGoal::Room {
+        room: "invite-7".into(),
+        must_exist: true,
+    };
+    assert_eq!(plan.goal, in_its_room);
+    let PlannedCode(code) = plan.code.expect("the words are checked");
+    assert_eq!((code.code, code.party), (invite.code(), Party::Guest));
+    code.guesses.spend();
+
+    // Nobody answers there: what counts is that the server is away.
+    for end in [EndCode::NoSuchRoom, EndCode::RelayUnreachable] {
+        let mut guest = guest_of(LINK);
+        guest.call_event(ended(end));
+        let Screen::Ended {
+            reason,
+            other_server,
+            again,
+            ..
+        } = guest.screen()
+        else {
+            panic!("once: {:?}", guest.screen())
+        };
+        assert_eq!(*reason, EndCode::RelayUnreachable);
+        assert_eq!(other_server.as_deref(), Some("chat.example.org"));
+        assert!(matches!(again, Some(Search::Room { invited: true, .. })));
+    }
+
+    // The next attempt begins at the server, with the guesses of before.
+    guest.call_event(ended(EndCode::NoAnswer));
+    guest.command(Command::Next).unwrap();
+    let plan = guest.start_call_plan();
+    assert_eq!(plan.server.url.authority(), "chat.example.org");
+    let PlannedCode(code) = plan.code.expect("the words are checked");
+    assert_eq!(code.guesses.spent(), 1);
 
     // An address elsewhere is nobody on the same network.
-    let elsewhere = "tandem://join/127.0.0.1:1/7?at=8.8.8.8:9010#garden-lantern";
-    let mut guest = World::new();
-    guest.input(Input::Opened(elsewhere.into()));
-    guest.command(Command::JoinOpened).unwrap();
-    guest.call_event(unreachable());
+    let guest = guest_of("tandem://join/127.0.0.1:1/7?at=8.8.8.8:9010#garden-lantern");
     assert!(matches!(guest.screen(), Screen::Ended { .. }));
+}
+
+#[test]
+fn a_guest_who_rings_nearby_is_verified_by_the_code() {
+    let mut world = World::connected_to_server();
+    let invite: Invite = world.invite().parse().unwrap();
+    world.command(Command::OpenNearby).unwrap();
+    world.opened_nearby();
+    assert!(world.effects().contains(&listens(Some("invite-7"))));
+    let lost = LineEvent::Lost {
+        cause: ClientErrorCode::Broken,
+    };
+    world.line(lost);
+    let still = world.effects();
+    assert!(
+        !still
+            .iter()
+            .any(|effect| matches!(effect, Effect::ListenNearby(_))),
+        "{still:?}"
+    );
+
+    // Another person nearby is not the guest.
+    world.nearby_knock("n1", address(8));
+    let other = world.incoming().expect("it rings").clone();
+    assert!(!other.by_invite);
+    world
+        .command(Command::DeclineCall { id: other.id })
+        .unwrap();
+
+    world.nearby_knock_in("invite-7", "n2", address(9));
+    let guest = world.incoming().expect("it rings").clone();
+    assert_eq!((guest.kind, guest.by_invite), (CallerKind::Nearby, true));
+    world.effects();
+    let accept = Command::AcceptCall {
+        id: guest.id,
+        video: true,
+    };
+    world.command(accept).unwrap();
+    let plan = world.start_call_plan();
+    assert_eq!(plan.line, Some(world.nearby_line()));
+    let PlannedCode(code) = plan.code.expect("the words are checked");
+    assert_eq!((code.code, code.party), (invite.code(), Party::Inviter));
+
+    // An invite serves one call.
+    world.find_partner();
+    assert_eq!(world.app.state().invitation, None);
+    world.effects();
+    world.command(Command::HangUp).unwrap();
+    assert!(world.effects().contains(&listens(None)));
 }

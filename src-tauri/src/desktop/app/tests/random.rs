@@ -127,7 +127,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(ended(EndCode::CodeMismatch)),
         1 => any::<bool>().prop_map(|has_words| CallEventKind::Verification(VerificationState {
             badge: Badge::NotVerified,
-            words: has_words.then(|| trust::words(1)),
+            words: match has_words {
+                true => tandem_trust::WordsState::Ready(trust::words(1)),
+                false => tandem_trust::WordsState::Awaited,
+            },
         })),
         1 => Just(ended(EndCode::RelayUnreachable)),
         1 => Just(failed(MediaPart::Camera)),
@@ -269,8 +272,8 @@ struct Watcher {
     line_use: LineUse,
     /// What is open for people nearby.
     nearby: Option<LineId>,
-    /// They can ring.
-    nearby_rings: bool,
+    /// Who of them can ring.
+    nearby_use: NearbyUse,
     /// The running call has the connection on which they ring.
     nearby_lent: bool,
     /// The running call has the connection.
@@ -353,7 +356,7 @@ impl Watcher {
                 self.line_use = LineUse::default();
                 if self.nearby_lent {
                     assert_eq!(self.line, None, "a call has one connection");
-                    self.nearby_rings = false;
+                    self.nearby_use = NearbyUse::Nobody;
                 } else {
                     assert_eq!(
                         plan.line, self.line,
@@ -396,17 +399,17 @@ impl Watcher {
             }
             Effect::OpenNearby(id, _) => {
                 assert!(self.nearby.replace(*id).is_none(), "once at a time");
-                self.nearby_rings = false;
+                self.nearby_use = NearbyUse::Nobody;
             }
             Effect::CloseNearby => {
                 assert!(!self.nearby_lent, "the call still has its connection");
                 assert!(self.nearby.take().is_some(), "only what is open is closed");
-                self.nearby_rings = false;
+                self.nearby_use = NearbyUse::Nobody;
             }
-            Effect::ListenNearby(on) => {
+            Effect::ListenNearby(wanted) => {
                 assert!(self.nearby.is_some() && !self.nearby_lent);
-                assert_ne!(self.nearby_rings, *on, "only a change is an effect");
-                self.nearby_rings = *on;
+                assert_ne!(self.nearby_use, *wanted, "only a change is an effect");
+                self.nearby_use = wanted.clone();
             }
             Effect::DeclineNearby(_) | Effect::RenameNearby(_) => {
                 assert!(self.nearby.is_some());
@@ -534,7 +537,7 @@ impl Watcher {
             ),
             "the page shows whether people nearby can call"
         );
-        if self.nearby_rings {
+        if self.nearby_use != NearbyUse::Nobody {
             let can_be_rung = match &state.screen {
                 Screen::Lobby | Screen::Ended { .. } => true,
                 Screen::Waiting { search, .. } => matches!(search, Search::Nearby { .. }),

@@ -162,7 +162,9 @@ impl Two {
     fn carry_out(&mut self, number: usize) {
         for effect in self.people[number].world.effects() {
             match effect {
-                Effect::ListenNearby(on) => self.people[number].listens = on,
+                Effect::ListenNearby(wanted) => {
+                    self.people[number].listens = wanted != NearbyUse::Nobody;
+                }
                 Effect::StartCall(call, plan) => match plan.goal {
                     CallGoal::Answer(knock) => self.answer(number, call, &knock),
                     CallGoal::Room { .. } => self.ring(number, call),

@@ -5,7 +5,7 @@ use tandem_trust::safety_words::Side;
 use tandem_trust::{Badge, Fingerprint, MAX_GUESSES, Party, SafetyWords};
 
 use super::*;
-use crate::desktop::state::{BadgeKind, InviteEnd, Mismatch, Verification};
+use crate::desktop::state::{BadgeKind, InviteEnd, Mismatch, Verification, WordsState};
 use crate::invite::Invite;
 
 const LINK: &str = "tandem://join/chat.example.org/9#garden-lantern";
@@ -54,8 +54,12 @@ pub(super) fn words(seed: u8) -> SafetyWords {
     SafetyWords::new(b"s", side, side)
 }
 
-fn verification(badge: Badge, words: Option<SafetyWords>) -> CallEventKind {
+fn verification(badge: Badge, words: tandem_trust::WordsState) -> CallEventKind {
     CallEventKind::Verification(VerificationState { badge, words })
+}
+
+fn ready(words: SafetyWords) -> tandem_trust::WordsState {
+    tandem_trust::WordsState::Ready(words)
 }
 
 pub(super) fn as_shown(words: SafetyWords) -> [String; 4] {
@@ -280,20 +284,17 @@ fn a_call_says_how_far_its_partner_is_verified() {
     world.connect();
     assert_eq!(*world.shown(), Verification::default());
 
-    world.call_event(verification(Badge::NotVerified, Some(words(1))));
+    world.call_event(verification(Badge::NotVerified, ready(words(1))));
     let with_words = Verification {
         badge: BadgeKind::NotVerified,
-        words: Some(as_shown(words(1))),
+        words: WordsState::Ready {
+            words: as_shown(words(1)),
+        },
         by_invite: None,
     };
     assert_eq!(*world.shown(), with_words);
-    for (badge, shown) in [
-        (Badge::VerifiedByUser, BadgeKind::VerifiedByUser),
-        (Badge::NoLongerVerified, BadgeKind::NoLongerVerified),
-    ] {
-        world.call_event(verification(badge, Some(words(1))));
-        assert_eq!(world.shown().badge, shown);
-    }
+    world.call_event(verification(Badge::VerifiedByUser, ready(words(1))));
+    assert_eq!(world.shown().badge, BadgeKind::VerifiedByUser);
 
     // The next stranger is not the last one.
     world.command(Command::Next).unwrap();
@@ -303,17 +304,39 @@ fn a_call_says_how_far_its_partner_is_verified() {
 }
 
 #[test]
+fn words_on_their_way_are_told_apart_from_none() {
+    use tandem_trust::WordsState as Known;
+
+    let mut world = World::connected_to_server();
+    world.connect();
+    assert_eq!(world.shown().words, WordsState::Awaited, "nothing is known");
+    let shown = WordsState::Ready {
+        words: as_shown(words(1)),
+    };
+    for (known, shown) in [
+        (Known::Awaited, WordsState::Awaited),
+        (Known::Unavailable, WordsState::Unavailable),
+        (Known::Ready(words(1)), shown),
+    ] {
+        world.call_event(verification(Badge::NotVerified, known));
+        assert_eq!(world.shown().words, shown);
+    }
+}
+
+#[test]
 fn a_call_by_invite_says_which_end_the_user_is() {
     let mut world = World::connected_to_server();
     world.invite();
     world.answer_guest();
     world.find_partner();
-    world.call_event(verification(Badge::VerifiedByCode, None));
+    assert_eq!(world.shown().words, WordsState::ByCode, "from the start");
+    let by_code = tandem_trust::WordsState::ByCode;
+    world.call_event(verification(Badge::VerifiedByCode, by_code));
     assert_eq!(
         *world.shown(),
         Verification {
             badge: BadgeKind::VerifiedByCode,
-            words: None,
+            words: WordsState::ByCode,
             by_invite: Some(InviteEnd::Inviter),
         }
     );
@@ -346,7 +369,7 @@ fn only_the_words_that_are_known_now_can_be_compared() {
         Err(CommandErrorCode::NotNow),
         "there are no words"
     );
-    world.call_event(verification(Badge::NotVerified, Some(new)));
+    world.call_event(verification(Badge::NotVerified, ready(new)));
     for equal in [true, false] {
         assert_eq!(
             world.command(compared(&old, equal)),
@@ -372,4 +395,40 @@ fn only_the_words_that_are_known_now_can_be_compared() {
         "someone else can be found: {:?}",
         world.screen()
     );
+}
+
+#[test]
+fn who_said_that_the_words_differ_is_told_apart() {
+    let mut world = World::connected_to_server();
+    world.connect();
+    world.call_event(verification(Badge::NotVerified, ready(words(1))));
+    world.call_event(ended(EndCode::CodeMismatch));
+    assert_eq!(world.mismatch(), Some(Mismatch::PartnersSafetyWords));
+}
+
+#[test]
+fn nobody_rings_in_a_room_that_the_user_has_given_to_nobody() {
+    let mut world = World::with(
+        Settings::default(),
+        vec![recent("known", "Bea")],
+        at_server(),
+    );
+    world.line(LineEvent::Connected { user: "me".into() });
+    world.invite();
+    for (room, rings) in [
+        ("8", None),
+        ("other", None),
+        ("known", Some(false)),
+        ("7", Some(true)),
+    ] {
+        world.line(LineEvent::Knock {
+            id: room.into(),
+            room: room.into(),
+            profile: Box::default(),
+            address: None,
+        });
+        let incoming = world.app.state().incoming.as_ref();
+        let by_invite = incoming.map(|incoming| incoming.by_invite);
+        assert_eq!(by_invite, rings, "{room}");
+    }
 }

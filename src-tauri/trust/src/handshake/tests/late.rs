@@ -60,7 +60,7 @@ fn by_code_the_last_move_counts_before_the_deadline_only() {
 }
 
 #[test]
-fn an_offer_that_comes_again_gets_the_second_messageagain() {
+fn an_offer_that_comes_again_gets_the_second_move_again() {
     for method in [code("garden-lantern"), Method::Words] {
         let ((mut alice, offer), mut bob) = (offerer(method), answerer(method));
         let lost = deliver(&mut bob, &offer, ALICE).send.expect("an answer");
@@ -131,10 +131,7 @@ fn a_partner_without_words_may_describe_itself_as_it_likes() {
         remote: None,
     };
     let step = bob.handle(&offer);
-    assert_eq!(
-        step.outcome,
-        Some(Outcome::Mismatch(Mismatch::NoFingerprint))
-    );
+    refused(&step, Mismatch::NoFingerprint);
 }
 
 #[test]
@@ -147,7 +144,7 @@ fn null_is_no_move() {
         let step = answerer(Method::Words).handle(&offer);
         assert_eq!(step.outcome, Some(Outcome::Unavailable));
         let step = answerer(code("garden-lantern")).handle(&offer);
-        assert_eq!(step.outcome, Some(Outcome::Mismatch(Mismatch::Missing)));
+        refused(&step, Mismatch::Missing);
 
         let mut alice = offerer(code("garden-lantern")).0;
         assert_eq!(
@@ -191,16 +188,13 @@ fn a_guess_that_was_taken_back_is_not_counted_after_all() {
             remote: Some(MALLORY),
         };
         let step = side.handle(&other);
-        assert_eq!(
-            step.outcome,
-            Some(Outcome::Mismatch(Mismatch::FingerprintChanged))
-        );
+        refused(&step, Mismatch::FingerprintChanged);
         assert!(!side.spent_a_guess(), "the partner knew the code");
     }
 }
 
 #[test]
-fn the_secrets_are_gone_when_no_messageis_awaited() {
+fn the_secrets_are_gone_when_no_move_is_awaited() {
     for method in [code("garden-lantern"), Method::Words] {
         let (alice, mut bob, [.., third]) = honest(method);
         assert!(alice.secrets.is_none() && bob.secrets.is_some());
