@@ -4,7 +4,7 @@
 #![cfg(target_os = "linux")]
 
 use serde_json::{Value, json};
-use tandem_tests::window::TEST_MEDIA;
+use tandem_tests::window::{Home, TEST_MEDIA};
 use tandem_tests::{Part, Screen, ServerProcess, Tap, Window, require};
 
 /// Small frames, so that a slow machine keeps up.
@@ -16,7 +16,10 @@ const MAX_GUESSES: usize = 5;
 
 fn open(screen: &Screen, url: &str, name: &str) -> Window {
     let server = ["--signaling", url, "--name", name];
-    let window = Window::open(screen, &[&TEST_MEDIA[..], &SMALL, &server].concat())
+    let home = Home::new()
+        .and_then(Home::having_met_strangers)
+        .expect("a folder for the user");
+    let window = Window::open_as(home, screen, &[&TEST_MEDIA[..], &SMALL, &server].concat())
         .unwrap_or_else(|error| panic!("{name}'s window opens: {error:#}"));
     wait_for_state(&window, "/server/status", &json!("connected"));
     window
