@@ -226,8 +226,8 @@ fn nothing_is_sent_while_the_window_cannot_show_who_was_found() {
             figure.and_then(Value::as_u64).unwrap_or(0)
         };
         assert!(
-            count("/timingsMs/connected") > 0,
-            "they were connected: {}",
+            count("/timingsMs/connected") > 0 && count("/video/sent/frames") > 30,
+            "they were connected, and the partner sent: {}",
             outcome.report
         );
         (
@@ -240,8 +240,6 @@ fn nothing_is_sent_while_the_window_cannot_show_who_was_found() {
     set_hidden(&ann, true);
     let first = partner();
     wait_for_state(&ann, "/screen/kind", &json!("inCall"));
-    ann.wait_for_frames("#remote", 20)
-        .expect("Ann's window receives meanwhile");
     assert_eq!(state(&ann, "/stranger/shown"), false);
     assert_eq!(received(first), (0, 0, 0), "packets, frames, audio packets");
 
