@@ -12,8 +12,9 @@ use std::time::Duration;
 pub use tandem_call::{DEFAULT_MAX_BITRATE_BPS, MIN_BITRATE_BPS};
 use tandem_signaling::ServerUrl;
 use tandem_signaling::message::{
-    MAX_ROOM_CHARS, MAX_USER_LOCATION_CHARS, MAX_USER_NAME_CHARS, USER_AGES, can_be_seen,
-    clean_location, clean_name, is_room_code, remove_control_characters,
+    MAX_INTEREST_CHARS, MAX_INTERESTS, MAX_ROOM_CHARS, MAX_USER_LOCATION_CHARS,
+    MAX_USER_NAME_CHARS, USER_AGES, can_be_seen, clean_interest, clean_location, clean_name,
+    is_room_code, remove_control_characters,
 };
 
 use crate::invite::{
@@ -270,6 +271,33 @@ pub fn optional_name(text: &str) -> Result<String, String> {
     }
 
     name(text)
+}
+
+/// Checks interests as the signaling server does: at most [`MAX_INTERESTS`] of 1 to
+/// [`MAX_INTEREST_CHARS`] characters. Blank ones and repetitions are left out.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub fn interests(texts: &[String]) -> Result<Vec<String>, String> {
+    let mut interests: Vec<String> = Vec::new();
+    for text in texts.iter().map(|text| text.trim()) {
+        if text.is_empty() {
+            continue;
+        }
+
+        let interest = clean_interest(text)
+            .ok_or_else(|| format!("an interest has at most {MAX_INTEREST_CHARS} characters"))?;
+        let is_new = |known: &String| known.to_lowercase() != interest.to_lowercase();
+        if interests.iter().all(is_new) {
+            interests.push(interest);
+        }
+    }
+
+    if interests.len() > MAX_INTERESTS {
+        return Err(format!("there are at most {MAX_INTERESTS} interests"));
+    }
+
+    Ok(interests)
 }
 
 /// Checks a place as the signaling server does: at most [`MAX_USER_LOCATION_CHARS`] characters

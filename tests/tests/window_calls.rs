@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tandem_tests::process::wait_until;
-use tandem_tests::window::{TEST_MEDIA, TIMEOUT};
+use tandem_tests::window::{Home, TEST_MEDIA, TIMEOUT};
 use tandem_tests::{Part, Screen, ServerProcess, Tandem, Window, require};
 
 /// Small frames, so that a slow machine keeps up.
@@ -21,7 +21,10 @@ fn open(screen: &Screen, url: &str, name: &str) -> Window {
         &["--signaling", url, "--name", name],
     ]
     .concat();
-    Window::open(screen, &arguments)
+    let home = Home::new()
+        .and_then(Home::having_met_strangers)
+        .expect("a folder for the user");
+    Window::open_as(home, screen, &arguments)
         .unwrap_or_else(|error| panic!("{name}'s window opens: {error:#}"))
 }
 

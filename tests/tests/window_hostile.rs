@@ -7,7 +7,7 @@ use std::fs;
 use serde_json::{Value, json};
 use tandem_tests::process::wait_until;
 use tandem_tests::rogue::RogueServer;
-use tandem_tests::window::{TEST_MEDIA, TIMEOUT};
+use tandem_tests::window::{Home, TEST_MEDIA, TIMEOUT};
 use tandem_tests::{Part, Screen, ServerProcess, Tandem, Window, require};
 
 /// Sends raw messages to Tauri without its library, so that they can hold anything. Returns how
@@ -83,7 +83,10 @@ fn open(screen: &Screen, url: &str) -> Window {
         &["--signaling", url, "--size", "320x180", "--name", "Ann"],
     ]
     .concat();
-    Window::open(screen, &arguments).expect("the window opens")
+    let home = Home::new()
+        .and_then(Home::having_met_strangers)
+        .expect("a folder for the user");
+    Window::open_as(home, screen, &arguments).expect("the window opens")
 }
 
 /// Checks that the app still works: it answers, shows the lobby and a moving preview.

@@ -17,7 +17,10 @@ const MAX_GUESSES: usize = 5;
 
 fn open(screen: &Screen, url: &str, name: &str) -> Window {
     let server = ["--signaling", url, "--name", name];
-    let window = Window::open(screen, &[&TEST_MEDIA[..], &SMALL, &server].concat())
+    let home = Home::new()
+        .and_then(Home::having_met_strangers)
+        .expect("a folder for the user");
+    let window = Window::open_as(home, screen, &[&TEST_MEDIA[..], &SMALL, &server].concat())
         .unwrap_or_else(|error| panic!("{name}'s window opens: {error:#}"));
     wait_for_state(&window, "/server/status", &json!("connected"));
     window

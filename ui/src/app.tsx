@@ -14,6 +14,7 @@ import { titleOf } from "./person";
 import { LoadingPage, Page } from "./screens";
 import { SelfView } from "./self-view";
 import { shortcut } from "./shortcuts";
+import { ShownStranger } from "./shown-stranger";
 import { Store } from "./store";
 import { ThemeSwitch } from "./theme";
 import { untilNextSecond } from "./time";
@@ -28,6 +29,7 @@ export class App {
   readonly #streams: Streams;
   readonly #theme = new ThemeSwitch();
   readonly #selfView = new SelfView();
+  readonly #shownStranger: ShownStranger;
   readonly #idle: Idle;
   readonly #actions: Actions;
   #page: PageState = initialPage(Date.now());
@@ -58,6 +60,9 @@ export class App {
       () => controlsInUse() || this.#page.settingsOpen,
     );
     this.#actions = this.#makeActions();
+    this.#shownStranger = new ShownStranger((id) => {
+      void this.#backend.send({ type: "strangerShown", id });
+    });
     this.#store.subscribe(() => {
       this.#render();
     });
@@ -104,6 +109,7 @@ export class App {
         if (!this.#page.settingsOpen) return;
         void this.#actions.commitName();
         this.#actions.commitAbout();
+        this.#actions.commitInterests();
         this.#actions.commitServerUrl();
         this.#actions.commitCaFile();
         this.#set({ settingsOpen: false, drafts: { ...this.#page.drafts, token: "" } });
@@ -116,7 +122,26 @@ export class App {
         return name === null || this.#commit("name", name, { type: "setName", name });
       },
       commitAbout: () => void this.#commitAbout(),
+      commitInterests: () => {
+        const { interests } = this.#page.drafts;
+        if (interests === null) return;
+        const command: Command = { type: "setInterests", interests: interestsOf(interests) };
+        void this.#commit("interests", interests, command);
+      },
+      acceptRules: async () => {
+        this.#set({ rulesOpen: false });
+        if (await this.#send({ type: "acceptRules" })) return;
+        // Not `call`: the app's reply can be faster than its state.
+        if (await this.#actions.commitName()) await this.#send({ type: "findPartner" });
+      },
+      closeRules: () => {
+        if (this.#page.rulesOpen) this.#set({ rulesOpen: false });
+      },
       call: async (command) => {
+        if (command.type === "findPartner" && !this.#store.state?.settings.rulesAccepted) {
+          this.#set({ rulesOpen: true, refusal: null });
+          return;
+        }
         if (await this.#actions.commitName()) await this.#send(command);
       },
       commitServerUrl: () => {
@@ -247,6 +272,7 @@ export class App {
     render(<Page state={state} page={this.#page} act={this.#actions} />, this.#root);
 
     this.#showDialog();
+    this.#shownStranger.follow(state);
     if (newScreen) this.#enterScreen(state, before !== undefined);
     // Benchmarks read how long the start took.
     if (!before) requestAnimationFrame(() => performance.mark("first-screen"));
@@ -266,6 +292,7 @@ export class App {
     this.#page.refusal = null;
     // A half-typed address stays a draft, so nothing is lost when a match closes the dialog.
     this.#page.settingsOpen = false;
+    this.#page.rulesOpen = false;
     this.#page.drafts.token = "";
     this.#page.setup = null;
   }
@@ -325,6 +352,14 @@ function announce(sentence: string): void {
   const announcer =
     document.querySelector("dialog[open] > [role=status]") ?? document.getElementById("announcer");
   if (announcer) announcer.textContent = sentence;
+}
+
+/** The interests that were typed, one before each comma. */
+function interestsOf(text: string): string[] {
+  return text
+    .split(",")
+    .map((interest) => interest.trim())
+    .filter((interest) => interest !== "");
 }
 
 /** The age that was typed; `null` for none. What is no age becomes one that the app refuses. */

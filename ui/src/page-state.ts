@@ -18,6 +18,8 @@ export interface Drafts {
   name: string | null;
   age: string | null;
   location: string | null;
+  /** As it is typed, with commas. */
+  interests: string | null;
   serverUrl: string | null;
   caFile: string | null;
   /** Never kept longer than the settings are open. */
@@ -30,6 +32,8 @@ export interface Drafts {
 export interface PageState {
   nowMs: number;
   settingsOpen: boolean;
+  /** The rules for meeting strangers are shown. */
+  rulesOpen: boolean;
   /** The user has to choose a server first, and then goes on with this command, if there is one. */
   setup: { then: Command | null } | null;
   drafts: Drafts;
@@ -44,11 +48,13 @@ export function initialPage(nowMs: number): PageState {
   return {
     nowMs,
     settingsOpen: false,
+    rulesOpen: false,
     setup: null,
     drafts: {
       name: null,
       age: null,
       location: null,
+      interests: null,
       serverUrl: null,
       caFile: null,
       token: "",
@@ -71,8 +77,16 @@ export interface Actions {
   commitName: () => Promise<boolean>;
   /** Sends the age and the place that were typed. */
   commitAbout: () => void;
-  /** Starts a call under the name that was typed; not if the app refuses that name. */
+  /**
+   * Starts a call under the name that was typed; not if the app refuses that name. Before the first
+   * call with a stranger, it shows the rules instead.
+   */
   call: (command: Command) => Promise<void>;
+  /** Sends the interests that were typed. */
+  commitInterests: () => void;
+  /** The user agrees to the rules for meeting strangers, and meets one. */
+  acceptRules: () => Promise<void>;
+  closeRules: () => void;
   commitServerUrl: () => void;
   commitCaFile: () => void;
   /**
@@ -110,6 +124,8 @@ const SILENT = new Set<SendError["code"]>([
  */
 const PLACES: Partial<Record<Command["type"], ProblemPlace>> = {
   findPartner: "server",
+  report: "call",
+  block: "call",
   callWithCode: "room",
   invite: "invite",
   cancelInvite: "invite",

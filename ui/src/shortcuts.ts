@@ -4,6 +4,7 @@
 import type { AppState, Screen } from "./generated/contract";
 import { KEYS, type Shortcut, shortcutOf } from "./keys";
 import type { Actions } from "./page-state";
+import { togglesOf } from "./toggles";
 
 /** What takes letters: text fields, and menus, which search with them. */
 const TAKES_LETTERS =
@@ -32,11 +33,10 @@ function isLetter(name: Shortcut): boolean {
   return !mod && key.length === 1;
 }
 
-function carryOut(name: Shortcut, { screen, settings }: AppState, act: Does): boolean {
+function carryOut(name: Shortcut, state: AppState, act: Does): boolean {
+  const { screen } = state;
   const inCall = screen.kind === "inCall";
-  const { muted, cameraOn } = inCall
-    ? screen
-    : { muted: settings.muted, cameraOn: settings.cameraEnabled };
+  const { muted, cameraOn } = togglesOf(state);
 
   switch (name) {
     case "mute":

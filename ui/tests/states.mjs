@@ -5,7 +5,7 @@
 /**
  * @import {
  *   AppState, Devices, ErrorCode, InCall, IncomingCall, Invitation, Mismatch, NearbyState, Partner,
- *   Problem, ProblemPlace, Screen, Search, ServerState, Settings, WordsState,
+ *   Problem, ProblemPlace, Screen, Search, ServerState, Settings, StrangerState, WordsState,
  * } from "../src/generated/contract"
  */
 
@@ -23,6 +23,12 @@ export const SETTINGS = {
   welcomed: true,
   age: null,
   location: "",
+  rulesAccepted: true,
+  strangerCamera: true,
+  strangerMuted: false,
+  strangerRelay: true,
+  strangerDirect: false,
+  interests: [],
   ringSpeaker: null,
   ringVolume: 80,
   caFile: null,
@@ -132,6 +138,7 @@ export function state(change = {}) {
     incoming: null,
     opened: null,
     recents: [],
+    stranger: null,
     confirmClose: false,
     problems: [],
     ...change,
@@ -200,6 +207,15 @@ const anyone = { kind: "anyone" };
 const garden = { kind: "room", code: "garden-42", server: null, invited: false };
 /** @type {Search} */
 const amara = { kind: "person", name: "Amara" };
+
+/** @type {StrangerState} */
+export const STRANGER = {
+  id: 60,
+  shown: true,
+  interests: ["chess", "sailing"],
+  report: "none",
+  blocked: false,
+};
 
 /** @type {Extract<Screen, { kind: "connecting" }>} */
 const connecting = {
@@ -362,13 +378,25 @@ export const STATES = {
     },
     unreachable,
   ),
+  "waiting-camera-off": outsideLobby(
+    {
+      kind: "waiting",
+      search: anyone,
+      ringing: false,
+      startedAtMs: NOW - 12_000,
+      sendsVideo: true,
+    },
+    { settings: { ...SETTINGS, strangerCamera: false, strangerMuted: true } },
+  ),
   connecting: outsideLobby(connecting),
+  "connecting-stranger": outsideLobby(connecting, { stranger: { ...STRANGER, shown: false } }),
   "connecting-timed-out": outsideLobby({
     ...connecting,
     startedAtMs: NOW - 11_000,
     timedOut: true,
   }),
-  "in-call": outsideLobby(call()),
+  "in-call": outsideLobby(call(), { stranger: STRANGER }),
+  "in-call-reported": outsideLobby(call(), { stranger: { ...STRANGER, report: "sent" } }),
   "in-call-closing": outsideLobby(call({ known: true }), { confirmClose: true }),
   "in-call-muted": outsideLobby(
     call({ muted: true, cameraOn: false, quality: 2, route: "relayed", partnerMuted: true }),
@@ -405,6 +433,29 @@ export const STATES = {
     mismatch: null,
     durationMs: 754_000,
     name: "Amara",
+    otherServer: null,
+    again: anyone,
+  }),
+  "ended-stranger": outsideLobby(
+    {
+      kind: "ended",
+      reason: "HUNG_UP",
+      cause: null,
+      mismatch: null,
+      durationMs: 754_000,
+      name: "Amara",
+      otherServer: null,
+      again: anyone,
+    },
+    { stranger: { ...STRANGER, report: "sent", blocked: true } },
+  ),
+  "ended-ask-direct": outsideLobby({
+    kind: "ended",
+    reason: "NO_TURN_SERVER",
+    cause: null,
+    mismatch: null,
+    durationMs: null,
+    name: null,
     otherServer: null,
     again: anyone,
   }),

@@ -77,8 +77,8 @@ pub use token::{BearerToken, BearerTokenError, MAX_TOKEN_BYTES};
 use self::listening::Listening;
 use crate::ServerUrl;
 use crate::message::{
-    Accept, Capability, ClientMessage, KnockId, MAX_MESSAGE_BYTES, RELAY_OVERHEAD_BYTES,
-    ServerMessage, SessionId, UserRegistered,
+    Accept, Capability, ClientEnvelope, ClientMessage, KnockId, MAX_MESSAGE_BYTES,
+    RELAY_OVERHEAD_BYTES, RequestId, ServerMessage, SessionId, UserRegistered,
 };
 
 /// A longer message from the server becomes [`Garbage::TooLarge`]. Twice what the protocol allows
@@ -286,11 +286,24 @@ impl Client {
     /// [`SendError::QueueFull`] if 256 messages are waiting,
     /// [`SendError::Unsupported`] for `listen`, `accept` and `decline` if the server is from before
     /// them.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a message is built to be sent: callers do not use it afterwards"
-    )]
     pub fn send(&self, message: ClientMessage) -> Result<(), SendError> {
+        self.send_envelope(&message.into())
+    }
+
+    /// The same for a message whose reply, or whose [`ErrorReport`](crate::message::ErrorReport),
+    /// carries this id.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub fn send_with_id(&self, message: ClientMessage, id: RequestId) -> Result<(), SendError> {
+        self.send_envelope(&ClientEnvelope {
+            message,
+            id: Some(id),
+        })
+    }
+
+    fn send_envelope(&self, envelope: &ClientEnvelope) -> Result<(), SendError> {
+        let message = &envelope.message;
         let user = self.shared.user.load(Ordering::Acquire);
         if user == 0 {
             return Err(SendError::NotConnected);
@@ -304,7 +317,7 @@ impl Client {
             return Err(SendError::Unsupported);
         }
 
-        let text = serde_json::to_string(&message)
+        let text = serde_json::to_string(envelope)
             .expect("a client message has only string keys and JSON values");
         if text.len() > MAX_MESSAGE_BYTES {
             return Err(SendError::MessageTooLarge(text.len()));
@@ -317,7 +330,7 @@ impl Client {
                 mpsc::error::TrySendError::Closed(_) => SendError::NotConnected,
             })?;
 
-        self.shared.listening.on_sent(&message);
+        self.shared.listening.on_sent(message);
         Ok(())
     }
 

@@ -100,6 +100,9 @@ pub enum ClientMessage {
         /// At most [`MAX_REPORT_CHARS`](super::MAX_REPORT_CHARS).
         #[serde(skip_serializing_if = "Option::is_none")]
         text: Option<String>,
+        /// The partner's last frame, if the user attached it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        snapshot: Option<Snapshot>,
     },
     /// Never match these two again; ends a call with them. Answered by `blocked`.
     Block {
@@ -247,6 +250,44 @@ impl From<KnockId> for Accept {
             user_location: None,
             user_picture: None,
         }
+    }
+}
+
+/// A small JPEG in base64 (RFC 4648 §4), with padding.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Snapshot(String);
+
+/// How a JPEG begins in base64: the bytes FF D8 FF.
+const JPEG_BASE64: &str = "/9j/";
+
+impl Snapshot {
+    /// Takes text in base64. `None` if it is not a JPEG of at most
+    /// [`MAX_SNAPSHOT_BYTES`](super::MAX_SNAPSHOT_BYTES), as far as its form says.
+    #[must_use]
+    pub fn parse(base64: String) -> Option<Self> {
+        let data = base64.trim_end_matches('=');
+        let is_base64 = data
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'));
+        let fits = base64.len().is_multiple_of(4)
+            && base64.len() - data.len() <= 2
+            && data.len() * 3 / 4 <= super::MAX_SNAPSHOT_BYTES;
+
+        (is_base64 && fits && data.starts_with(JPEG_BASE64)).then_some(Self(base64))
+    }
+
+    /// The text in base64.
+    #[must_use]
+    pub fn as_base64(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Snapshot {
+    /// Without the image: it does not belong in a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Snapshot({} bytes)", self.0.len())
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::Fault;
 
 /// Every field of any client message. Other fields are skipped and cost no memory.
-const KNOWN: [&str; 24] = [
+const KNOWN: [&str; 25] = [
     "type",
     "id",
     "to",
@@ -31,6 +31,7 @@ const KNOWN: [&str; 24] = [
     "reason",
     "category",
     "text",
+    "snapshot",
     "partnerId",
     "knockId",
     "resumeToken",

@@ -64,6 +64,9 @@ pub const MAX_INTEREST_CHARS: usize = 32;
 /// The longest text of a report.
 pub const MAX_REPORT_CHARS: usize = 1000;
 
+/// The largest snapshot of a report, as a JPEG. In base64 it has a third more.
+pub const MAX_SNAPSHOT_BYTES: usize = 32 * 1024;
+
 /// The largest `lastSeq` of a `resume`: 2^53, up to which JavaScript counts exactly.
 pub const MAX_LAST_SEQ: u64 = 1 << 53;
 

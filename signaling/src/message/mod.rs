@@ -40,16 +40,17 @@ mod server;
 
 pub use client::{
     Accept, ClaimRoom, ClientEnvelope, ClientMessage, FindPartner, FormerClaim, ReportCategory,
+    Snapshot,
 };
 pub use fault::{ErrorCode, Fault};
 pub use ids::{ClaimToken, KnockId, RequestId, SessionId, SocketId, UserId};
 pub use limits::{
     MAX_CLAIM_TOKEN_BYTES, MAX_INTEREST_CHARS, MAX_INTERESTS, MAX_LAST_SEQ, MAX_LISTEN_ROOMS,
     MAX_MESSAGE_BYTES, MAX_PICTURE_DATA_BYTES, MAX_PICTURE_URL_BYTES, MAX_REPORT_CHARS,
-    MAX_REQUEST_ID_BYTES, MAX_ROOM_CHARS, MAX_ROOM_NUMBER, MAX_USER_LOCATION_CHARS,
-    MAX_USER_NAME_CHARS, NO_NAME, PROTOCOL_VERSION, RELAY_OVERHEAD_BYTES, USER_AGES, can_be_seen,
-    clean_interest, clean_location, clean_name, is_profile_picture, is_room_code, is_user_age,
-    remove_control_characters, room_number,
+    MAX_REQUEST_ID_BYTES, MAX_ROOM_CHARS, MAX_ROOM_NUMBER, MAX_SNAPSHOT_BYTES,
+    MAX_USER_LOCATION_CHARS, MAX_USER_NAME_CHARS, NO_NAME, PROTOCOL_VERSION, RELAY_OVERHEAD_BYTES,
+    USER_AGES, can_be_seen, clean_interest, clean_location, clean_name, is_profile_picture,
+    is_room_code, is_user_age, remove_control_characters, room_number,
 };
 pub use parse::{parse_client, parse_client_text};
 pub use serde_json::value::RawValue;

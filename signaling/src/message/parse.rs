@@ -109,6 +109,14 @@ fn message(fields: &Fields<'_>) -> Result<ClientMessage, Fault> {
                 .optional_string("text")?
                 .map(|text| text_within("text", &text, 0, MAX_REPORT_CHARS))
                 .transpose()?,
+            snapshot: fields
+                .optional_string("snapshot")?
+                .map(|base64| {
+                    Snapshot::parse(base64).ok_or_else(|| {
+                        Fault::field("snapshot", "must be a JPEG of at most 32 KiB in base64")
+                    })
+                })
+                .transpose()?,
         },
         "block" => ClientMessage::Block {
             partner_id: fields.required_string("partnerId")?.into(),

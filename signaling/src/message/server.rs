@@ -30,6 +30,7 @@ impl From<Fault> for ServerEnvelope {
             code: fault.code,
             message: fault.message,
             retry_after_ms: fault.retry_after_ms,
+            id: None,
         };
 
         Self {
@@ -415,6 +416,10 @@ pub struct ErrorReport {
     /// When to try again, in ms from now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// The `id` of the message that was rejected, as a client reads it. A server writes the one of
+    /// [`ServerEnvelope`].
+    #[serde(default, skip_serializing)]
+    pub id: Option<RequestId>,
 }
 
 /// One entry of the W3C's `RTCIceServer[]`.

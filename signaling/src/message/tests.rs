@@ -113,6 +113,28 @@ fn a_fault_names_the_field_and_carries_the_id() {
             "`category`",
         ),
         (
+            // Not a JPEG.
+            json!({ "type": "report", "sessionId": "s", "category": "spam", "snapshot": "AAAA" }),
+            ErrorCode::BadMessage,
+            "`snapshot`",
+        ),
+        (
+            json!({ "type": "report", "sessionId": "s", "category": "spam", "snapshot": "/9j/-_-_" }),
+            ErrorCode::BadMessage,
+            "`snapshot`",
+        ),
+        (
+            // 1 byte more than 32 KiB.
+            json!({
+                "type": "report",
+                "sessionId": "s",
+                "category": "spam",
+                "snapshot": format!("/9j/{}", "A".repeat(43_688)),
+            }),
+            ErrorCode::BadMessage,
+            "`snapshot`",
+        ),
+        (
             json!({ "type": "block" }),
             ErrorCode::BadMessage,
             "`partnerId`",
@@ -423,6 +445,7 @@ fn client_messages_read_back_as_they_were_written() {
             session_id: "x".into(),
             category: ReportCategory::Minor,
             text: None,
+            snapshot: Snapshot::parse(format!("/9j/{}=", "A".repeat(43_687))),
         },
         ClientMessage::Block {
             partner_id: "u".into(),

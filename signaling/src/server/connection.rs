@@ -353,6 +353,7 @@ impl Connection<'_> {
             code: ErrorCode::RateLimited,
             message: "Too many messages: wait a moment and send it again.".into(),
             retry_after_ms: Some(retry_after_ms),
+            id: None,
         };
 
         let envelope = ServerEnvelope {

@@ -70,8 +70,9 @@ pub use machine::{CallTimeouts, EndCode, EndReason};
 pub use peer::Refused;
 pub use session::{
     BitrateSample, Call, CallCode, CallEvent, CallEventKind, CallOptions, CallStats,
-    DEFAULT_MAX_BITRATE_BPS, MIN_BITRATE_BPS, OnRemoteFrame, Profile, Quality, Registration, Route,
-    SharedGuesses, SharedLine, SignalingLine, VerificationState, VideoReceived, VideoSent,
+    DEFAULT_MAX_BITRATE_BPS, MIN_BITRATE_BPS, OnRemoteFrame, Profile, Quality, Registration,
+    Report, ReportOutcome, Route, SharedGuesses, SharedLine, SignalingLine, StrangerRoute,
+    VerificationState, VideoReceived, VideoSent,
 };
 
 #[cfg(feature = "link")]

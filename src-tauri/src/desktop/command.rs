@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ts_rs::TS;
 
-use super::state::{Codec, Theme, VideoSize};
+use super::state::{Codec, ReportReason, Theme, VideoSize};
 
 /// What the user requests with a button, a menu or a key.
 ///
@@ -150,6 +150,25 @@ pub enum Command {
     /// The user has compared the four safety words that the page showed with those on the other
     /// screen. If they differ, the call ends.
     WordsCompared { words: [String; 4], equal: bool },
+    /// The user has read the rules for meeting strangers and is 18 or older.
+    AcceptRules,
+    /// Calls with strangers go through a TURN server, or directly.
+    SetStrangerRelay { on: bool },
+    /// Calls with strangers may go directly where the server offers no TURN server.
+    AllowStrangerDirect,
+    /// Set what the user likes to talk about.
+    SetInterests { interests: Vec<String> },
+    /// The page shows who the stranger with this id is.
+    StrangerShown { id: u32 },
+    /// Report the stranger of this call or of the one that has just ended; with what they showed
+    /// last, if the user says so.
+    Report {
+        reason: ReportReason,
+        text: String,
+        snapshot: bool,
+    },
+    /// Never meet this stranger again.
+    Block,
     /// List the devices again, and try those that do not work.
     RefreshDevices,
     /// Remove a problem from the screen.
@@ -232,6 +251,12 @@ pub enum CommandErrorCode {
     BadAddress,
     /// No person nearby has this id, or not any more.
     UnknownNearby,
+    /// The rules for meeting strangers come first.
+    RulesNotAccepted,
+    /// There are at most 10 interests, of at most 32 characters.
+    BadInterests,
+    /// The text of a report has at most 1,000 characters.
+    BadReport,
     /// The bitrate is out of range.
     BadBitrate,
     /// There is no problem with this id, or not any more.

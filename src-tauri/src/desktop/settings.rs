@@ -193,6 +193,7 @@ fn settings_of(fields: Map<String, Value>) -> Settings {
     // Without control characters.
     settings.name = values::optional_name(&settings.name).unwrap_or_default();
     settings.location = values::location(&settings.location).unwrap_or_default();
+    settings.interests = values::interests(&settings.interests).unwrap_or_default();
     settings
 }
 
@@ -250,6 +251,7 @@ fn field(name: &str, value: &Value) -> Result<(), String> {
 
     values::optional_name(&settings.name)?;
     values::location(&settings.location)?;
+    values::interests(&settings.interests)?;
     settings.age.map(values::age).transpose()?;
     let devices = [
         &settings.camera,

@@ -161,6 +161,7 @@ impl Timeline {
             | CallEventKind::PartnerSignalingLost
             | CallEventKind::PartnerSignalingBack
             | CallEventKind::PartnerRefuses(_)
+            | CallEventKind::Reported(_)
             | CallEventKind::PartnerState { .. } => {}
         }
     }

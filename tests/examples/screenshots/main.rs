@@ -115,10 +115,18 @@ mod linux {
             self.save_both_themes(&ann, "ended-timed-out")?;
             command(&ann, "toLobby", &json!({}))?;
             drop(silent);
-            command(&ann, "findPartner", &json!({}))?;
+            ann.press("find-partner")?;
+            ann.wait_for_element("#rules")?;
+            self.save_both_themes(&ann, "rules")?;
+            ann.press("accept-rules")?;
+            ann.wait_for_element("[data-action=\"allow-direct\"]")?;
+            self.save_both_themes(&ann, "ended-ask-direct")?;
+            ann.press("allow-direct")?;
             ann.wait_for_screen("waiting")?;
+            ann.press("camera")?;
+            ann.wait_for_frames("#local", 3)?;
             self.save_both_themes(&ann, "waiting")?;
-            command(&ann, "cancel", &json!({}))?;
+            self.stranger(&ann, &url)?;
 
             command(
                 &ann,
@@ -132,6 +140,31 @@ mod linux {
             command(&ann, "setServerUrl", &json!({ "url": url }))?;
 
             self.call(&ann, &url, pulse)
+        }
+
+        /// A call with a stranger, who is reported and blocked.
+        fn stranger(&self, ann: &Window, url: &str) -> Result<()> {
+            let arguments = [
+                "--signaling",
+                url,
+                "--name",
+                "Amara",
+                "--audio",
+                "test",
+                "--speaker",
+                "none",
+            ];
+            let home = Home::new()?.having_met_strangers()?;
+            let amara = self.open(home, "remote", &arguments)?;
+            command(&amara, "findPartner", &json!({}))?;
+            ann.wait_for_screen("in-call")?;
+            ann.wait_for_element("[data-badge=\"quality\"]")?;
+            ann.press("report")?;
+            self.save_both_themes(ann, "report")?;
+            ann.press("block")?;
+            ann.wait_for_screen("ended")?;
+            self.save_both_themes(ann, "ended-stranger")?;
+            command(ann, "toLobby", &json!({}))
         }
 
         /// People on a network of the tour's own.

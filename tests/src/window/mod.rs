@@ -91,6 +91,24 @@ impl Home {
         Ok(self)
     }
 
+    /// The user has met strangers before: has accepted the rules and direct calls, and switched the
+    /// camera on for them.
+    ///
+    /// # Errors
+    /// When the settings file cannot be written.
+    pub fn having_met_strangers(self) -> Result<Self> {
+        let settings = json!({
+            "version": 1, "rulesAccepted": true, "strangerDirect": true, "strangerCamera": true,
+        });
+        let file = self.settings();
+        let folder = file.parent().context("the file is in a folder")?;
+        std::fs::create_dir_all(folder)
+            .and_then(|()| std::fs::write(&file, settings.to_string()))
+            .context("cannot write the settings")?;
+
+        Ok(self)
+    }
+
     /// Hides this machine's microphones and speakers from the user.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ describe("the sources of the streams", () => {
   it("are the local camera while waiting, unless it is off", () => {
     const waiting = STATES.waiting ?? makeState();
     expect(sources(waiting)).toEqual({ local: "waiting", remote: null });
-    const settings = { ...waiting.settings, cameraEnabled: false };
+    const settings = { ...waiting.settings, strangerCamera: false };
     expect(sources({ ...waiting, settings }).local).toBeNull();
   });
 

@@ -2,6 +2,7 @@
 
 import type { Backend } from "../backend";
 import type { AppState, StreamName } from "../generated/contract";
+import { togglesOf } from "../toggles";
 import { Painter } from "./painter";
 import { FrameStream } from "./stream";
 
@@ -10,17 +11,14 @@ import { FrameStream } from "./stream";
  * source. Another text (another call, another partner) is another source, and nothing of the old
  * one may show.
  */
-export function sources({
-  screen,
-  preview,
-  settings,
-}: AppState): Record<StreamName, string | null> {
+export function sources(state: AppState): Record<StreamName, string | null> {
+  const { screen, preview } = state;
   switch (screen.kind) {
     case "lobby":
       return { local: preview.status === "on" ? "preview" : null, remote: null };
     case "waiting":
       return {
-        local: settings.cameraEnabled && screen.sendsVideo ? "waiting" : null,
+        local: togglesOf(state).cameraOn && screen.sendsVideo ? "waiting" : null,
         remote: null,
       };
     case "inCall": {

@@ -10,6 +10,15 @@ export const MAX_USER_NAME_CHARS = 40;
 /** The longest place, in characters. */
 export const MAX_USER_LOCATION_CHARS = 80;
 
+/** The most interests. */
+export const MAX_INTERESTS = 10;
+
+/** The longest interest, in characters. */
+export const MAX_INTEREST_CHARS = 32;
+
+/** The longest text of a report, in characters. */
+export const MAX_REPORT_CHARS = 1000;
+
 /** The ages that a profile may give, in years. */
 export const USER_AGES = { youngest: 18, oldest: 120 };
 
@@ -80,6 +89,10 @@ opened: OpenedInvite | null,
  * People of earlier calls, the newest first.
  */
 recents: Array<RecentCall>, 
+/**
+ * The stranger of the call on the screen, or of the one that has just ended.
+ */
+stranger: StrangerState | null, 
 /**
  * The window is to be closed in a call, and waits for the user to confirm it.
  */
@@ -440,6 +453,41 @@ location: string | null,
 picture: string | null, };
 
 /**
+ * The stranger of the call on the screen, or of the one that has just ended.
+ */
+export type StrangerState = { 
+/**
+ * For the command that says that the page shows who it is.
+ */
+id: number, 
+/**
+ * The page has shown who it is. Nothing is sent before.
+ */
+shown: boolean, 
+/**
+ * The interests that both gave, which a server names: show them as plain text only.
+ */
+interests: Array<string>, 
+/**
+ * What became of the user's report about them.
+ */
+report: ReportStatus, 
+/**
+ * The user has blocked them.
+ */
+blocked: boolean, };
+
+/**
+ * What became of a report.
+ */
+export type ReportStatus = "none" | "sending" | "sent" | "notRecorded" | "failed";
+
+/**
+ * What a report is about.
+ */
+export type ReportReason = "nudity" | "harassment" | "minor" | "spam" | "other";
+
+/**
  * The steps of making a connection.
  */
 export type ConnectingStep = "exchanging" | "checking";
@@ -499,6 +547,30 @@ cameraEnabled: boolean,
  * Whether the microphone is muted, in calls and before them.
  */
 muted: boolean, 
+/**
+ * The user has read the rules for meeting strangers and is 18 or older.
+ */
+rulesAccepted: boolean, 
+/**
+ * Whether the camera is on when the user meets a stranger.
+ */
+strangerCamera: boolean, 
+/**
+ * Whether the microphone is muted when the user meets a stranger.
+ */
+strangerMuted: boolean, 
+/**
+ * Calls with strangers go through a TURN server, so that they do not learn the user's address.
+ */
+strangerRelay: boolean, 
+/**
+ * They go directly where the server offers no TURN server: the user was asked.
+ */
+strangerDirect: boolean, 
+/**
+ * What the user likes to talk about; people with the same interests are matched first.
+ */
+interests: Array<string>, 
 /**
  * The speaker that rings; `null` for the one that calls use.
  */
@@ -785,7 +857,7 @@ export type ProblemPlace = "camera" | "microphone" | "speaker" | "server" | "acc
  * All fields are required, even those that may be `null`. Serde refuses unknown fields, except
  * beside the `type` of a command without fields, where it ignores them.
  */
-export type Command = { "type": "findPartner" } | { "type": "callWithCode", code: string, } | { "type": "invite" } | { "type": "cancelInvite" } | { "type": "acceptCall", id: number, video: boolean, } | { "type": "declineCall", id: number, } | { "type": "joinOpened" } | { "type": "dismissOpened" } | { "type": "callRecent", id: number, } | { "type": "removeRecent", id: number, } | { "type": "clearRecents" } | { "type": "openNearby" } | { "type": "closeNearby" } | { "type": "callNearby", id: string, } | { "type": "callAddress", address: string, } | { "type": "setAlwaysNearby", on: boolean, } | { "type": "toggleFullScreen" } | { "type": "welcomed" } | { "type": "retryServer" } | { "type": "confirmClose", close: boolean, } | { "type": "cancel" } | { "type": "hangUp" } | { "type": "next" } | { "type": "retry" } | { "type": "toLobby" } | { "type": "setMuted", muted: boolean, } | { "type": "setCameraOn", on: boolean, } | { "type": "setCamera", id: string | null, } | { "type": "setMicrophone", id: string | null, } | { "type": "setSpeaker", id: string | null, } | { "type": "setRing", speaker: string | null, volume: number, } | { "type": "testRing" } | { "type": "setName", name: string, } | { "type": "setAbout", age: number | null, location: string, } | { "type": "setPicture", picture: string | null, } | { "type": "setServerUrl", url: string, } | { "type": "setToken", token: string, } | { "type": "forgetToken" } | { "type": "setCaFile", path: string, } | { "type": "setSingleKeyShortcuts", on: boolean, } | { "type": "setTheme", theme: Theme, } | { "type": "setVideoQuality", size: VideoSize, codec: Codec, maxBitrateKbps: number, } | { "type": "setProcessing", echoCancellation: boolean, noiseSuppression: boolean, autoGain: boolean, } | { "type": "startHost", lan: boolean, } | { "type": "stopHost" } | { "type": "testSpeaker" } | { "type": "wordsCompared", words: [string, string, string, string], equal: boolean, } | { "type": "refreshDevices" } | { "type": "dismissProblem", id: number, };
+export type Command = { "type": "findPartner" } | { "type": "callWithCode", code: string, } | { "type": "invite" } | { "type": "cancelInvite" } | { "type": "acceptCall", id: number, video: boolean, } | { "type": "declineCall", id: number, } | { "type": "joinOpened" } | { "type": "dismissOpened" } | { "type": "callRecent", id: number, } | { "type": "removeRecent", id: number, } | { "type": "clearRecents" } | { "type": "openNearby" } | { "type": "closeNearby" } | { "type": "callNearby", id: string, } | { "type": "callAddress", address: string, } | { "type": "setAlwaysNearby", on: boolean, } | { "type": "toggleFullScreen" } | { "type": "welcomed" } | { "type": "retryServer" } | { "type": "confirmClose", close: boolean, } | { "type": "cancel" } | { "type": "hangUp" } | { "type": "next" } | { "type": "retry" } | { "type": "toLobby" } | { "type": "setMuted", muted: boolean, } | { "type": "setCameraOn", on: boolean, } | { "type": "setCamera", id: string | null, } | { "type": "setMicrophone", id: string | null, } | { "type": "setSpeaker", id: string | null, } | { "type": "setRing", speaker: string | null, volume: number, } | { "type": "testRing" } | { "type": "setName", name: string, } | { "type": "setAbout", age: number | null, location: string, } | { "type": "setPicture", picture: string | null, } | { "type": "setServerUrl", url: string, } | { "type": "setToken", token: string, } | { "type": "forgetToken" } | { "type": "setCaFile", path: string, } | { "type": "setSingleKeyShortcuts", on: boolean, } | { "type": "setTheme", theme: Theme, } | { "type": "setVideoQuality", size: VideoSize, codec: Codec, maxBitrateKbps: number, } | { "type": "setProcessing", echoCancellation: boolean, noiseSuppression: boolean, autoGain: boolean, } | { "type": "startHost", lan: boolean, } | { "type": "stopHost" } | { "type": "testSpeaker" } | { "type": "wordsCompared", words: [string, string, string, string], equal: boolean, } | { "type": "acceptRules" } | { "type": "setStrangerRelay", on: boolean, } | { "type": "allowStrangerDirect" } | { "type": "setInterests", interests: Array<string>, } | { "type": "strangerShown", id: number, } | { "type": "report", reason: ReportReason, text: string, snapshot: boolean, } | { "type": "block" } | { "type": "refreshDevices" } | { "type": "dismissProblem", id: number, };
 
 /**
  * Why the app refused a command. A refused command changes nothing.
@@ -803,7 +875,7 @@ detail: string | null, };
 /**
  * The stable codes of [`CommandError`].
  */
-export type CommandErrorCode = "NOT_NOW" | "BAD_COMMAND" | "BAD_ROOM" | "BAD_LINK" | "BAD_NAME" | "BAD_AGE" | "BAD_LOCATION" | "BAD_PICTURE" | "BAD_RELAY_URL" | "BAD_TOKEN" | "TOKEN_EXPOSED" | "BAD_PATH" | "UNKNOWN_DEVICE" | "NO_SERVER" | "UNKNOWN_CALL" | "UNKNOWN_RECENT" | "BAD_ADDRESS" | "UNKNOWN_NEARBY" | "BAD_BITRATE" | "UNKNOWN_PROBLEM" | "RATE_LIMITED" | "CLOSING";
+export type CommandErrorCode = "NOT_NOW" | "BAD_COMMAND" | "BAD_ROOM" | "BAD_LINK" | "BAD_NAME" | "BAD_AGE" | "BAD_LOCATION" | "BAD_PICTURE" | "BAD_RELAY_URL" | "BAD_TOKEN" | "TOKEN_EXPOSED" | "BAD_PATH" | "UNKNOWN_DEVICE" | "NO_SERVER" | "UNKNOWN_CALL" | "UNKNOWN_RECENT" | "BAD_ADDRESS" | "UNKNOWN_NEARBY" | "RULES_NOT_ACCEPTED" | "BAD_INTERESTS" | "BAD_REPORT" | "BAD_BITRATE" | "UNKNOWN_PROBLEM" | "RATE_LIMITED" | "CLOSING";
 
 /**
  * Where the page gets frames: see the module `frames`.

@@ -99,6 +99,10 @@ export const en = {
     appearance: "Appearance",
     theme: "Theme",
     themes: { system: "System", light: "Light", dark: "Dark" },
+    strangers: "Meet someone new",
+    strangerRelay: "Hide your address",
+    strangerRelayHint:
+      "People you meet this way don't see your IP address. Video passes through a server, which can make it slower.",
     voice: "Your voice",
     echoCancellation: "Echo cancellation",
     echoCancellationHint: "Keeps people from hearing themselves.",
@@ -138,6 +142,7 @@ export const en = {
   waiting: {
     title: "Looking for someone…",
     hint: "We'll connect you as soon as we find someone.",
+    hintSeen: "They can't see or hear you before you see who they are.",
     titleRoom: "Waiting for the other person…",
     hintInvited: "We'll connect you as soon as they're available.",
     hintRoom: "Share this code. We'll connect you as soon as they enter it.",
@@ -232,6 +237,8 @@ export const en = {
       unavailable:
         "There are no words to compare. The other person's app doesn't have them, or the server has removed them.",
     },
+    /** Before the interests that both gave. */
+    inCommon: "You both like",
     reconnecting: "Reconnecting…",
     reconnectingHint: "The connection to {name} was lost.",
     reconnectingEnds: "Time until the call ends",
@@ -285,6 +292,13 @@ export const en = {
         what: "This code failed five times, so Tandem won't use it any more.",
         todo: "Ask the other person for a new invite.",
       },
+    },
+    /** The server can't keep the user's address from a stranger. */
+    direct: {
+      title: "Connect directly?",
+      what: "This server can't hide your IP address. The people you meet could see it, and with it roughly where you are.",
+      todo: "If you agree, Tandem won't ask again.",
+      allow: "Connect directly",
     },
     newInvite: "Create a new invite",
     /** The server of a link, or of an earlier call. */
@@ -348,7 +362,10 @@ export const en = {
     addPicture: "Add profile picture",
     changePicture: "Change profile picture",
     removePicture: "Remove profile picture",
-    shown: "Everyone you call sees this, from the next call on:",
+    interests: "Interests (optional)",
+    interestsHint:
+      "Separate them with commas. “Meet someone new” looks for people who share some first, and shows you both which ones.",
+    shown: "Everyone you call, strangers too, sees this from the next call on:",
   },
 
   welcome: {
@@ -427,6 +444,50 @@ export const en = {
     use: "Use this server",
     back: "Back",
     nearby: "No server? You can call people on the same network without one.",
+  },
+
+  /** Before the user meets a stranger for the first time. */
+  rules: {
+    title: "Meet someone new",
+    close: "Close",
+    what: "Tandem connects you with a stranger who's looking, too. You can move on or leave at any time.",
+    rules: [
+      "You're 18 or older.",
+      "No nudity, no threats, no insults, no ads.",
+      "Don't record others, and don't share what could identify you.",
+      "If someone breaks the rules, report and block them.",
+    ],
+    devices: "Your camera starts off. You can switch it on while you wait or in the call.",
+    accept: "I'm 18 or older and agree",
+    refuse: "Not now",
+  },
+
+  report: {
+    open: "Report",
+    openLabel: "Report or block this person",
+    title: "Report or block",
+    close: "Close",
+    reason: "Report: what's wrong?",
+    reasons: {
+      nudity: "Nudity",
+      harassment: "Insults or threats",
+      minor: "Under 18",
+      spam: "Ads or fraud",
+      other: "Something else",
+    },
+    more: "Add details first (optional)",
+    text: "What happened?",
+    snapshot: "Attach an image of what they show, or showed last",
+    who: "The people who run the server read it. The other person isn't told.",
+    status: {
+      sending: "Sending your report…",
+      sent: "Thank you. Your report was sent.",
+      notRecorded: "This server takes no reports. You can block this person instead.",
+      failed: "Your report couldn't be sent. Try again.",
+    },
+    block: "Block",
+    blockHint: "Ends the call. You won't meet this person again while you both stay connected.",
+    blocked: "You've blocked this person.",
   },
 
   confirmClose: {

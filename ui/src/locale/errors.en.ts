@@ -4,6 +4,9 @@ import type { PageCode } from "../backend";
 import {
   type CommandErrorCode,
   type ErrorCode,
+  MAX_INTEREST_CHARS,
+  MAX_INTERESTS,
+  MAX_REPORT_CHARS,
   MAX_ROOM_CHARS,
   MAX_USER_LOCATION_CHARS,
   MAX_USER_NAME_CHARS,
@@ -359,6 +362,18 @@ export const ERRORS = {
 
   // Refused commands
   NO_SERVER: { what: "You haven't chosen a server yet.", todo: "Enter one in Settings." },
+  RULES_NOT_ACCEPTED: {
+    what: "Read the rules first.",
+    todo: "Choose “Meet someone new” on the home screen.",
+  },
+  BAD_INTERESTS: {
+    what: "That's too many interests, or one of them is too long.",
+    todo: `Enter at most ${MAX_INTERESTS}, of at most ${MAX_INTEREST_CHARS} characters each.`,
+  },
+  BAD_REPORT: {
+    what: "That text is too long.",
+    todo: `Use at most ${MAX_REPORT_CHARS} characters.`,
+  },
   BAD_BITRATE: { what: "That limit is too low or too high.", todo: "Choose another one." },
   UNKNOWN_CALL: { what: "They're no longer calling." },
   BAD_ADDRESS: {

@@ -2,6 +2,7 @@
 
 import { words } from "../locale";
 import type { Actions, View } from "../page-state";
+import { togglesOf } from "../toggles";
 import { Button } from "./button";
 
 const t = words.call;
@@ -51,10 +52,11 @@ export function DeviceButtons({
 
 /** As they are before a call: what is chosen here is remembered. */
 export function DeviceToggles({ state, act }: View) {
-  const { muted, cameraEnabled, singleKeyShortcuts: keys } = state.settings;
+  const { muted, cameraOn } = togglesOf(state);
+  const { singleKeyShortcuts: keys } = state.settings;
   return (
     <div class="device-toggles">
-      <DeviceButtons muted={muted} cameraOn={cameraEnabled} iconOnly keys={keys} act={act} />
+      <DeviceButtons muted={muted} cameraOn={cameraOn} iconOnly keys={keys} act={act} />
     </div>
   );
 }

@@ -1,6 +1,7 @@
 // The other person: a name inside a sentence, age and place, and an avatar where there is no video.
 
 import type { Partner } from "../generated/contract";
+import { words } from "../locale";
 import { nameOf, splitAtName } from "../person";
 import { initial, plain, safePicture } from "../text";
 import { Icon } from "./icons";
@@ -37,6 +38,22 @@ export function About({ partner }: { partner: Partner }) {
       {age}
       {age !== null && place !== "" && " · "}
       {place !== "" && <Foreign text={place} />}
+    </p>
+  );
+}
+
+/** What both like to talk about. */
+export function InCommon({ interests }: { interests: string[] }) {
+  if (interests.length === 0) return null;
+  return (
+    <p class="about" data-testid="in-common">
+      {words.call.inCommon}{" "}
+      {interests.map((interest, index) => (
+        <span key={interest}>
+          {index > 0 && ", "}
+          <Foreign text={interest} limit={40} />
+        </span>
+      ))}
     </p>
   );
 }

@@ -1,8 +1,14 @@
-// What other people see of the user: a picture, a name, an age and a place, and how that looks.
+// What other people see of the user: a picture, a name, an age and a place, and how that looks; and
+// what the user likes to talk about.
 
 import { useRef } from "preact/hooks";
 
-import { MAX_USER_LOCATION_CHARS, type Partner } from "../generated/contract";
+import {
+  MAX_INTEREST_CHARS,
+  MAX_INTERESTS,
+  MAX_USER_LOCATION_CHARS,
+  type Partner,
+} from "../generated/contract";
 import { words } from "../locale";
 import type { View } from "../page-state";
 import { profilePicture } from "../picture";
@@ -51,6 +57,24 @@ export function Profile(view: View) {
             onChange={act.commitAbout}
           />
         </div>
+      </div>
+      <div class="field">
+        <label for="profile-interests">{t.interests}</label>
+        <TextField
+          id="profile-interests"
+          autocomplete="off"
+          dir="auto"
+          aria-describedby="profile-interests-hint"
+          maxLength={MAX_INTERESTS * (MAX_INTEREST_CHARS + 2)}
+          value={page.drafts.interests ?? settings.interests.join(", ")}
+          onText={(interests) => {
+            act.draft({ interests });
+          }}
+          onChange={act.commitInterests}
+        />
+        <p id="profile-interests-hint" class="hint">
+          {t.interestsHint}
+        </p>
       </div>
       <Shown {...view} />
     </>

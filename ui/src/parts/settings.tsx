@@ -74,6 +74,15 @@ function DialogBody(view: View) {
       <Group title={words.nearby.title}>
         <AlwaysNearby id="always-nearby-setting" {...view} />
       </Group>
+      <Group title={t.strangers}>
+        <Switch
+          id="strangerRelay"
+          label={t.strangerRelay}
+          hint={t.strangerRelayHint}
+          on={view.state.settings.strangerRelay}
+          onSwitch={(on) => void view.act.send({ type: "setStrangerRelay", on })}
+        />
+      </Group>
       <Group title={t.voice}>
         <ProcessingSwitches {...view} />
       </Group>

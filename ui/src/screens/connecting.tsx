@@ -5,7 +5,7 @@ import { words } from "../locale";
 import type { View } from "../page-state";
 import { Button } from "../parts/button";
 import { Centred, Heading } from "../parts/layout";
-import { About, Avatar, Sentence } from "../parts/person";
+import { About, Avatar, InCommon, Sentence } from "../parts/person";
 
 const t = words.connecting;
 
@@ -15,7 +15,7 @@ interface ConnectingProps extends View {
 
 export function Connecting({ screen, ...view }: ConnectingProps) {
   const { partner, timedOut, canRetry } = screen;
-  const { act } = view;
+  const { act, state } = view;
   return (
     <Centred name="connecting" {...view}>
       <div class="pulse">
@@ -25,6 +25,7 @@ export function Connecting({ screen, ...view }: ConnectingProps) {
         <Sentence template={t.title} partner={partner} />
       </Heading>
       <About partner={partner} />
+      {state.stranger && <InCommon interests={state.stranger.interests} />}
       {timedOut && (
         <div class="notice" role="alert">
           <p>

@@ -1,6 +1,8 @@
 // The call, or the search, is over.
 
-import type { EndCode, ErrorCode, Screen, Search } from "../generated/contract";
+import { useState } from "preact/hooks";
+
+import type { EndCode, ErrorCode, Screen, Search, Settings } from "../generated/contract";
 import { words, wordsElsewhere, wordsFor } from "../locale";
 import type { Words } from "../locale/errors.en";
 import type { View } from "../page-state";
@@ -9,6 +11,7 @@ import { Icon, Mark } from "../parts/icons";
 import { Centred, Heading } from "../parts/layout";
 import { Sentence } from "../parts/person";
 import { ProblemDetails } from "../parts/problems";
+import { ReportButton, ReportDialog } from "../parts/report";
 import { personCalled } from "../person";
 import { plain } from "../text";
 import { clock } from "../time";
@@ -54,6 +57,48 @@ function absence({ reason, again }: EndedProps["screen"]): Words | null {
   return GONE.has(reason) ? { what: t.away, todo: t.awayNearby } : null;
 }
 
+/** The server offers no TURN server, and the user has not said whether strangers may be met without. */
+function asksForDirect({ reason, again }: EndedProps["screen"], settings: Settings): boolean {
+  const isAllowed = settings.strangerDirect || !settings.strangerRelay;
+  return reason === "NO_TURN_SERVER" && again?.kind === "anyone" && !isAllowed;
+}
+
+/** Asked once. */
+function AskForDirect(view: View) {
+  const { act } = view;
+  const allow = async () => {
+    if (await act.send({ type: "allowStrangerDirect" })) return;
+    await act.send({ type: "next" });
+  };
+  return (
+    <Centred name="ended" {...view}>
+      <div class="end-mark">
+        <Icon name="direct" />
+      </div>
+      <Heading>{t.direct.title}</Heading>
+      <p id="end-reason" class="end-reason" data-reason="NO_TURN_SERVER">
+        {t.direct.what}
+      </p>
+      <p class="hint">{t.direct.todo}</p>
+      <div class="buttons">
+        <Button
+          action="allow-direct"
+          icon="direct"
+          label={t.direct.allow}
+          kind="primary"
+          onClick={() => void allow()}
+        />
+        <Button
+          action="to-lobby"
+          icon="home"
+          label={t.home}
+          onClick={() => void act.send({ type: "toLobby" })}
+        />
+      </div>
+    </Centred>
+  );
+}
+
 interface EndedProps extends View {
   screen: Extract<Screen, { kind: "ended" }>;
 }
@@ -69,6 +114,9 @@ export function Ended({ screen, ...view }: EndedProps) {
   const orderly = ORDERLY.has(reason);
   const failed = durationMs === null && !orderly;
   const again = repeat(screen.again, failed);
+  const { stranger } = view.state;
+  const [reporting, setReporting] = useState(false);
+  if (asksForDirect(screen, view.state.settings)) return <AskForDirect {...view} />;
   return (
     <Centred name="ended" {...view}>
       <div class={`end-mark${orderly ? "" : " fault"}`}>
@@ -114,6 +162,25 @@ export function Ended({ screen, ...view }: EndedProps) {
           onClick={() => void act.send({ type: "toLobby" })}
         />
       </div>
+      {stranger && (
+        <>
+          {stranger.blocked && <p class="hint">{words.report.blocked}</p>}
+          <ReportButton
+            kind="quiet"
+            onClick={() => {
+              setReporting(true);
+            }}
+          />
+          <ReportDialog
+            stranger={stranger}
+            open={reporting}
+            act={act}
+            onClose={() => {
+              setReporting(false);
+            }}
+          />
+        </>
+      )}
       {!orderly && <ProblemDetails code={code} />}
     </Centred>
   );

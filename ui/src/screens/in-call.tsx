@@ -10,8 +10,9 @@ import { Button } from "../parts/button";
 import { DeviceButtons } from "../parts/device-toggles";
 import { Bars, Icon, Mark } from "../parts/icons";
 import { Heading } from "../parts/layout";
-import { About, Avatar, Foreign, Sentence } from "../parts/person";
+import { About, Avatar, Foreign, InCommon, Sentence } from "../parts/person";
 import { Problems } from "../parts/problems";
+import { ReportButton, ReportDialog } from "../parts/report";
 import { badgeIcon, VerificationBadge, VerificationDialog } from "../parts/verification";
 import { titleOf, withName } from "../person";
 import { clock } from "../time";
@@ -21,7 +22,9 @@ const t = words.call;
 export function InCall({ call, ...view }: View & { call: Call }) {
   const { page } = view;
   const { partner, verification } = call;
+  const { stranger } = view.state;
   const [verifying, setVerifying] = useState(false);
+  const [reporting, setReporting] = useState(false);
   const verify = () => {
     setVerifying(true);
   };
@@ -37,6 +40,7 @@ export function InCall({ call, ...view }: View & { call: Call }) {
               <Foreign text={titleOf(partner)} />
             </Heading>
             <About partner={partner} />
+            {stranger && <InCommon interests={stranger.interests} />}
           </div>
           <Badges call={call} onVerify={verify} />
           <time id="call-time" role="timer" aria-label={t.time}>
@@ -48,8 +52,24 @@ export function InCall({ call, ...view }: View & { call: Call }) {
           <Notes call={call} />
         </div>
         <SelfView call={call} />
-        <Controls call={call} {...view} />
+        <Controls
+          call={call}
+          onReport={() => {
+            setReporting(true);
+          }}
+          {...view}
+        />
       </main>
+      {stranger && (
+        <ReportDialog
+          stranger={stranger}
+          open={reporting}
+          act={view.act}
+          onClose={() => {
+            setReporting(false);
+          }}
+        />
+      )}
       <VerificationDialog
         verification={verification}
         open={verifying}
@@ -255,7 +275,7 @@ function SelfView({ call }: { call: Call }) {
   );
 }
 
-function Controls({ call, state, act }: View & { call: Call }) {
+function Controls({ call, state, act, onReport }: View & { call: Call; onReport: () => void }) {
   const { muted, cameraOn } = call;
   const { singleKeyShortcuts } = state.settings;
   return (
@@ -270,6 +290,7 @@ function Controls({ call, state, act }: View & { call: Call }) {
         onClick={act.openSettings}
       />
       <span class="divider" aria-hidden="true" />
+      {state.stranger && <ReportButton kind="control" onClick={onReport} />}
       {/* One wrong click does not leave a person one knows for a stranger. */}
       {!call.known && (
         <Button

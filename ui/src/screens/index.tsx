@@ -5,6 +5,7 @@ import type { PageState, View } from "../page-state";
 import { ConfirmClose } from "../parts/confirm-close";
 import { Mark } from "../parts/icons";
 import { ProblemWords } from "../parts/problems";
+import { Rules } from "../parts/rules";
 import { Settings } from "../parts/settings";
 import { Connecting } from "./connecting";
 import { Ended } from "./ended";
@@ -17,6 +18,7 @@ export function Page(view: View) {
     <>
       <CurrentScreen {...view} />
       <Settings {...view} />
+      <Rules {...view} />
       <ConfirmClose {...view} />
       {!view.page.reachable && (
         <div class="app-lost">

@@ -405,7 +405,7 @@ describe("waiting", () => {
     ]);
 
     const off = makeState().settings;
-    show({ ...(STATES.waiting ?? makeState()), settings: { ...off, cameraEnabled: false } });
+    show({ ...(STATES.waiting ?? makeState()), settings: { ...off, strangerCamera: false } });
     expect(find("#local").hidden).toBe(true);
     expect(text(".self-view-off")).toBe(words.call.localOff);
   });

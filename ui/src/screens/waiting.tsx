@@ -13,6 +13,7 @@ import { Sentence } from "../parts/person";
 import { personCalled } from "../person";
 import { plain } from "../text";
 import { clock } from "../time";
+import { togglesOf } from "../toggles";
 
 const t = words.waiting;
 
@@ -52,6 +53,7 @@ function Goal({ search, ringing }: Pick<WaitingProps["screen"], "search" | "ring
         <>
           <Heading>{t.title}</Heading>
           <p class="hint">{t.hint}</p>
+          <p class="hint">{t.hintSeen}</p>
         </>
       );
     case "room":
@@ -87,8 +89,8 @@ function Goal({ search, ringing }: Pick<WaitingProps["screen"], "search" | "ring
 
 /** The local video, with the buttons for what the other person will hear and see. */
 function LocalVideo({ sendsVideo, ...view }: View & { sendsVideo: boolean }) {
-  const { cameraEnabled } = view.state.settings;
-  const shown = cameraEnabled && sendsVideo;
+  const { cameraOn } = togglesOf(view.state);
+  const shown = cameraOn && sendsVideo;
   return (
     <div class="waiting-view">
       <canvas
@@ -101,7 +103,7 @@ function LocalVideo({ sendsVideo, ...view }: View & { sendsVideo: boolean }) {
       {!shown && (
         <div class="self-view-off">
           <Icon name="cameraOff" />
-          <span>{cameraEnabled ? words.call.localNone : words.call.localOff}</span>
+          <span>{cameraOn ? words.call.localNone : words.call.localOff}</span>
         </div>
       )}
       <DeviceToggles {...view} />

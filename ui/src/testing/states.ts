@@ -11,6 +11,7 @@ export {
   HOSTILE,
   NOW,
   SAFETY_WORDS,
+  STRANGER,
   STATES,
   call as makeCall,
   state as makeState,
@@ -37,6 +38,9 @@ export function actions(): Actions {
     draft: vi.fn(),
     commitName: vi.fn().mockResolvedValue(true),
     commitAbout: vi.fn(),
+    commitInterests: vi.fn(),
+    acceptRules: vi.fn().mockResolvedValue(undefined),
+    closeRules: vi.fn(),
     commitServerUrl: vi.fn(),
     commitCaFile: vi.fn(),
     withServer: vi.fn(async (command) => {

@@ -59,6 +59,7 @@ mod tests {
             session_id: SessionId::from("x"),
             category: ReportCategory::Spam,
             text: None,
+            snapshot: None,
         }
     }
 

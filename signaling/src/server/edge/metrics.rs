@@ -348,6 +348,7 @@ mod tests {
             code: ErrorCode::RateLimited,
             message: String::new(),
             retry_after_ms: None,
+            id: None,
         };
 
         metrics.sent(&ServerMessage::Error(report), 10);

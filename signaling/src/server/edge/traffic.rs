@@ -233,6 +233,7 @@ mod tests {
             session_id,
             category: ReportCategory::Spam,
             text: None,
+            snapshot: None,
         };
 
         assert!(

@@ -6,11 +6,11 @@ use super::client::{Call, Partner, PartnerLocation, partner_found};
 use super::cluster::messages::{NodeMessage, Payload, StoreCommand};
 use super::{Effect, Hub, delivery, fault};
 use crate::message::{
-    Blocked, ErrorCode, Fault, FindPartner, KnockEnd, LeaveReason, PartnerLeft, ReportCategory,
-    ReportReceived, RequestId, ServerMessage, SessionEnded, SessionId, SocketId, UserId,
+    Blocked, ErrorCode, Fault, FindPartner, KnockEnd, LeaveReason, PartnerLeft, ReportReceived,
+    RequestId, ServerMessage, SessionEnded, SessionId, SocketId, UserId,
 };
 use crate::server::client_key::ClientKey;
-use crate::server::edge::reports::{Party, Report, unix_ms};
+use crate::server::edge::reports::{Party, Report, Said, unix_ms};
 use crate::server::matchmaker::Match;
 
 impl Hub {
@@ -104,8 +104,7 @@ impl Hub {
         &mut self,
         key: ClientKey,
         session_id: SessionId,
-        category: ReportCategory,
-        text: Option<String>,
+        said: Said,
         id: Option<RequestId>,
         now: Instant,
     ) -> Result<(), Fault> {
@@ -152,8 +151,7 @@ impl Hub {
             report_id,
             at_ms: unix_ms((self.config.clock)()),
             session_id,
-            category,
-            text,
+            said,
             reporter,
             reported,
         };

@@ -49,7 +49,7 @@ pub(super) use self::ring_only::ClientRole;
 use self::rooms::Rooms;
 use super::client_key::ClientKey;
 use super::edge::KnockEvent;
-use super::edge::reports::Report;
+use super::edge::reports::{Report, Said};
 use super::ice::IceSource;
 use super::matchmaker::{Holds, Matchmaker, Relation};
 use super::outbound::CloseReason;
@@ -260,7 +260,15 @@ impl Hub {
                 session_id,
                 category,
                 text,
-            } => self.report(key, session_id, category, text, id.clone(), now),
+                snapshot,
+            } => {
+                let said = Said {
+                    category,
+                    text,
+                    snapshot,
+                };
+                self.report(key, session_id, said, id.clone(), now)
+            }
             ClientMessage::Resume {
                 resume_token,
                 last_seq,

@@ -7,6 +7,7 @@ use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit};
 use webrtc::runtime::Runtime;
 
 use super::checks::CandidateQueue;
+use super::privacy::Disclosure;
 use super::workarounds::RemoteCandidates;
 
 /// Gives the ICE agent the partner's candidates as the [`CandidateQueue`] says.
@@ -15,6 +16,8 @@ pub(super) struct Candidates {
     runtime: Arc<dyn Runtime>,
     state: Mutex<State>,
     known: RemoteCandidates,
+    /// Which of them may be checked.
+    disclosure: Disclosure,
 }
 
 struct State {
@@ -27,7 +30,11 @@ struct State {
 
 impl Candidates {
     /// None yet, for `connection` on `runtime`.
-    pub(super) fn new(connection: Arc<dyn PeerConnection>, runtime: Arc<dyn Runtime>) -> Arc<Self> {
+    pub(super) fn new(
+        connection: Arc<dyn PeerConnection>,
+        runtime: Arc<dyn Runtime>,
+        disclosure: Disclosure,
+    ) -> Arc<Self> {
         let state = State {
             queue: CandidateQueue::new(),
             ufrag: String::new(),
@@ -39,6 +46,7 @@ impl Candidates {
             runtime,
             state: Mutex::new(state),
             known: RemoteCandidates::default(),
+            disclosure,
         })
     }
 
@@ -68,9 +76,14 @@ impl Candidates {
         }
     }
 
-    /// Adds a candidate. Returns `false` if it cannot be checked, or there are too many.
+    /// Adds a candidate, unless it must not be checked. Returns `false` if it cannot be checked, or
+    /// there are too many.
     pub(super) async fn add(self: &Arc<Self>, candidate: RTCIceCandidateInit) -> bool {
         let line = candidate.candidate.clone();
+        if !self.disclosure.may_check_candidate(&line) {
+            return true;
+        }
+
         let is_kept = self.state.lock().queue.add(&line, candidate);
         self.hand_over().await;
         self.wait();

@@ -28,6 +28,7 @@ use super::error::{PeerError, could_not};
 use super::formats::{self, MediaKind};
 use super::handler::{Handler, PeerEvent, SentCandidates};
 use super::negotiation::{ForLibrary, Negotiated, Negotiation, Refused};
+use super::privacy::Disclosure;
 use super::route::{self, Route};
 use super::sockets::Sockets;
 use super::track::LocalTrack;
@@ -35,7 +36,7 @@ use super::tracks::Tracks;
 use super::workarounds::{
     HandshakeDone, HandshakeRuntime, LinkLocal, multicast_dns, selected_pair,
 };
-use super::{description, privacy, setup};
+use super::{description, setup};
 use crate::congestion::{self, BitrateBounds};
 use crate::interceptors::{
     Declared, IdleReportTap, LastHeard, LastHeardTap, PassThrough, SentStreams, SentTap,
@@ -72,6 +73,9 @@ pub struct PeerConfig {
     /// Use TURN and nothing else: no address of this machine leaves it, neither in candidates nor
     /// in descriptions.
     pub relay_only: bool,
+    /// Name no address of this machine to the partner but those that STUN and TURN servers see, and
+    /// check no private address of the partner.
+    pub hide_local_addresses: bool,
     /// Where to bind. Empty means every address of this machine, loopback included.
     pub addresses: Vec<SocketAddr>,
     /// Bind link-local addresses (RFC 3927, RFC 4291) too: the partner may be on the same cable.
@@ -92,6 +96,7 @@ impl Default for PeerConfig {
             link: BitrateBounds::default(),
             ice_servers: Vec::new(),
             relay_only: false,
+            hide_local_addresses: false,
             addresses: Vec::new(),
             link_local: false,
             runtime: None,
@@ -180,11 +185,12 @@ impl Peer {
                 PassThrough::new(IdleReportTap::new(Instant::now(), rand::random(), is_up)),
             );
 
-        // mDNS asks the local network, which must not notice anything in relay-only mode.
-        let mdns = if config.relay_only {
-            MulticastDnsMode::Disabled
-        } else {
+        // mDNS asks the local network, which must not notice anything where addresses are hidden.
+        let disclosure = Disclosure::of(&config);
+        let mdns = if disclosure == Disclosure::All {
             multicast_dns()
+        } else {
+            MulticastDnsMode::Disabled
         };
         let uses_mdns = mdns != MulticastDnsMode::Disabled;
 
@@ -200,7 +206,7 @@ impl Peer {
         let handler = Handler::new(
             events.clone(),
             sent_candidates.clone(),
-            config.relay_only,
+            disclosure,
             handshake_done.clone(),
             link_local.clone(),
             has_turn,
@@ -209,6 +215,7 @@ impl Peer {
         let gate = Arc::new(Mutex::new(Gate::new(Instant::now())));
         let sockets = Sockets {
             link_local: link_local.clone(),
+            disclosure,
             route: Arc::clone(&route_watch),
             gate: Arc::clone(&gate),
             failures: Arc::default(),
@@ -231,7 +238,11 @@ impl Peer {
             .with_interceptor_registry(registry)
             .with_setting_engine(setup::settings(config.relay_only, has_turn, mdns))
             .with_handler(Arc::new(handler))
-            .with_udp_addrs(setup::addresses(&config.addresses, &link_local))
+            .with_udp_addrs(setup::addresses(
+                &config.addresses,
+                &link_local,
+                config.hide_local_addresses,
+            ))
             .with_runtime(Arc::clone(&runtime))
             .build()
             .await
@@ -240,7 +251,7 @@ impl Peer {
         let connection: Arc<dyn PeerConnection> = Arc::new(connection);
         Ok(Self {
             tracks: Tracks::new(&connection, &config),
-            candidates: Candidates::new(Arc::clone(&connection), runtime),
+            candidates: Candidates::new(Arc::clone(&connection), runtime, disclosure),
             connection,
             config,
             fingerprint,
@@ -662,11 +673,7 @@ impl Peer {
         sdp: String,
     ) -> Result<String, PeerError> {
         let kind = description.sdp_type;
-        let sdp = if self.config.relay_only {
-            privacy::description(&sdp)
-        } else {
-            sdp
-        };
+        let sdp = Disclosure::of(&self.config).description(sdp);
 
         self.sent_candidates
             .belong_to(self.negotiation.transport_line());

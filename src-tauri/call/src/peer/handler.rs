@@ -14,9 +14,10 @@ use webrtc::peer_connection::{
     RTCPeerConnectionIceEvent, RTCPeerConnectionState,
 };
 
+use super::description;
 use super::formats::MediaKind;
+use super::privacy::Disclosure;
 use super::workarounds::{HandshakeDone, LinkLocal};
-use super::{description, privacy};
 use crate::machine::Text;
 
 /// What happens to a peer connection.
@@ -41,7 +42,7 @@ pub enum PeerEvent {
 /// so they must not wait.
 pub(super) struct Handler {
     events: UnboundedSender<PeerEvent>,
-    relay_only: bool,
+    disclosure: Disclosure,
     handshake_done: HandshakeDone,
     link_local: LinkLocal,
     sent: SentCandidates,
@@ -88,20 +89,20 @@ impl SentCandidates {
 }
 
 impl Handler {
-    /// With `relay_only`, only relay candidates become events. `handshake_done` follows the state
+    /// Only candidates that `disclosure` allows become events. `handshake_done` follows the state
     /// of the connection. `link_local` are the addresses that have stand-ins. `has_turn`: there are
     /// TURN servers.
     pub(super) fn new(
         events: UnboundedSender<PeerEvent>,
         sent: SentCandidates,
-        relay_only: bool,
+        disclosure: Disclosure,
         handshake_done: HandshakeDone,
         link_local: LinkLocal,
         has_turn: bool,
     ) -> Self {
         Self {
             events,
-            relay_only,
+            disclosure,
             handshake_done,
             link_local,
             sent,
@@ -126,12 +127,7 @@ impl PeerConnectionEventHandler for Handler {
             return;
         };
 
-        let candidate = if self.relay_only {
-            privacy::candidate(candidate)
-        } else {
-            Some(candidate)
-        };
-
+        let candidate = self.disclosure.candidate(candidate);
         let is_news = |candidate: &RTCIceCandidateInit| {
             description::names_an_address(candidate) && self.sent.add(candidate)
         };

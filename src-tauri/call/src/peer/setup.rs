@@ -68,13 +68,22 @@ pub(super) fn settings(relay_only: bool, has_turn: bool, mdns: MulticastDnsMode)
         .build()
 }
 
-/// Where to bind: the configured addresses, or every address of this machine and `link_local`.
-pub(super) fn addresses(configured: &[SocketAddr], link_local: &LinkLocal) -> Vec<String> {
+/// Where to bind: the configured addresses, or every address of this machine and `link_local`;
+/// without loopback, which reaches nobody, if no local address may be named.
+pub(super) fn addresses(
+    configured: &[SocketAddr],
+    link_local: &LinkLocal,
+    hide_local: bool,
+) -> Vec<String> {
     if !configured.is_empty() {
         return configured.iter().map(SocketAddr::to_string).collect();
     }
 
-    let mut all = vec!["0.0.0.0:0".to_owned(), "127.0.0.1:0".to_owned()];
+    let mut all = vec!["0.0.0.0:0".to_owned()];
+    if !hide_local {
+        all.push("127.0.0.1:0".to_owned());
+    }
+
     if std::net::UdpSocket::bind("[::]:0").is_ok() {
         all.push("[::]:0".to_owned());
     }

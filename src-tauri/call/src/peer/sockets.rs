@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use webrtc::runtime::{AsyncUdpSocket, Runtime};
 
 use super::checks::{CheckedSocket, Gate, RouteWatch, SendFailures};
+use super::privacy::Disclosure;
 use super::workarounds::LinkLocal;
 
 /// How the sockets of a connection are wrapped.
@@ -15,6 +16,8 @@ use super::workarounds::LinkLocal;
 pub(super) struct Sockets {
     /// The addresses that have stand-ins.
     pub(super) link_local: LinkLocal,
+    /// Which addresses may be checked.
+    pub(super) disclosure: Disclosure,
     /// Which checks may pass, of all sockets together.
     pub(super) gate: Arc<Mutex<Gate>>,
     /// The route that media takes through one of them.
@@ -36,6 +39,7 @@ impl Sockets {
         Ok(CheckedSocket::new(
             inner,
             is_loopback,
+            self.disclosure,
             Arc::clone(&self.gate),
             Arc::clone(&self.route),
             Arc::clone(&self.failures),

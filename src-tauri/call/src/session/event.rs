@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use tandem_media::MediaEvent;
 
-use super::{Profile, VerificationState};
+use super::{Profile, ReportOutcome, VerificationState};
 use crate::machine::EndReason;
 use crate::peer::Refused;
 
@@ -32,8 +32,12 @@ pub enum CallEventKind {
         session_id: String,
         /// Whether this side makes the offer.
         initiator: bool,
+        /// The partner's id at the signaling server, as long as it knows this client: for `block`.
+        partner_id: String,
         /// What the partner shows of its user.
         partner: Profile,
+        /// The interests that both gave.
+        interests: Vec<String>,
     },
     /// Both sides have described what they support; ICE is checking routes.
     Checking,
@@ -83,6 +87,8 @@ pub enum CallEventKind {
         /// The room.
         room: String,
     },
+    /// What became of a report.
+    Reported(ReportOutcome),
     /// What is known about who the partner is. Comes right after [`Self::Connected`], and whenever it
     /// changes.
     Verification(VerificationState),

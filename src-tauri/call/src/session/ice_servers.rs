@@ -35,6 +35,11 @@ impl IceServers {
             .any(|server| server.credential.is_some() && server.urls.iter().any(is_turn))
     }
 
+    /// Whether there is a STUN or TURN server, so that this machine can learn its public address.
+    pub(super) fn has_any(&self) -> bool {
+        self.servers.iter().any(|server| !server.urls.is_empty())
+    }
+
     /// The registration brought these servers. It does not say how long their credentials live, so
     /// ask at once.
     pub(super) fn on_registered(&mut self, now: Instant, servers: &[IceServer]) {

@@ -8,8 +8,8 @@ use tandem_signaling::client::{
     Client, ClientConfig, ClientErrorCode, ClientEvent, ClientEvents, SendError,
 };
 use tandem_signaling::message::{
-    ClaimRoom, ClientMessage, ErrorCode, FormerClaim, RoomClaimed, ServerMessage, SessionId,
-    UserId, UserRegistered,
+    ClaimRoom, ClientMessage, ErrorCode, FormerClaim, RequestId, RoomClaimed, ServerMessage,
+    SessionId, UserId, UserRegistered,
 };
 
 /// How long [`SignalingLine::leave_search`] waits for the server. Longer than a slow round trip; the
@@ -231,6 +231,15 @@ impl SignalingLine {
         self.search = search;
 
         Ok(())
+    }
+
+    /// The same for a message whose answer carries this id. No search begins with it.
+    pub(super) fn send_with_id(
+        &mut self,
+        message: ClientMessage,
+        id: RequestId,
+    ) -> Result<(), SendError> {
+        self.client.send_with_id(message, id)
     }
 
     /// Asks for a room to invite someone into; [`ServerMessage::RoomClaimed`] follows.

@@ -38,6 +38,8 @@ impl SourceState {
 pub(super) struct LocalState {
     camera: SourceState,
     microphone: SourceState,
+    /// Nothing is sent yet: the user has not seen who the partner is.
+    held: bool,
     published: watch::Sender<PartnerState>,
 }
 
@@ -46,6 +48,7 @@ impl LocalState {
         let local = Self {
             camera: SourceState::new(options.video != VideoSpec::None),
             microphone: SourceState::new(options.audio.source != AudioSource::None),
+            held: options.hold_media,
             published: watch::Sender::default(),
         };
 
@@ -56,6 +59,16 @@ impl LocalState {
     /// The state now, and each change of it.
     pub(super) fn subscribe(&self) -> watch::Receiver<PartnerState> {
         self.published.subscribe()
+    }
+
+    /// Nothing is sent, or what is on.
+    pub(super) fn set_held(&mut self, held: bool) {
+        self.held = held;
+        self.publish();
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.held
     }
 
     pub(super) fn set_muted(&mut self, muted: bool) {
@@ -114,8 +127,8 @@ impl LocalState {
 
     fn publish(&self) {
         let state = PartnerState {
-            muted: !self.microphone.sends(),
-            camera_on: self.camera.sends(),
+            muted: self.held || !self.microphone.sends(),
+            camera_on: !self.held && self.camera.sends(),
         };
 
         self.published

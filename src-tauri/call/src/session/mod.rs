@@ -24,6 +24,7 @@ mod recorder;
 mod remote_state;
 mod remote_tracks;
 mod remote_video;
+mod report;
 mod resolution_ladder;
 mod signaling;
 mod state_channel;
@@ -35,8 +36,11 @@ mod video_sender;
 pub use crate::peer::Route;
 pub use event::{CallEvent, CallEventKind};
 pub use line::{Registration, SharedLine, SignalingLine};
-pub use options::{CallOptions, DEFAULT_MAX_BITRATE_BPS, MIN_BITRATE_BPS, OnRemoteFrame, Profile};
+pub use options::{
+    CallOptions, DEFAULT_MAX_BITRATE_BPS, MIN_BITRATE_BPS, OnRemoteFrame, Profile, StrangerRoute,
+};
 pub use quality::Quality;
+pub use report::{Report, ReportOutcome};
 pub use stats::{BitrateSample, CallStats, VideoReceived, VideoSent};
 pub use verification::{CallCode, SharedGuesses, VerificationState};
 
@@ -67,6 +71,9 @@ enum CallCommand {
     AudioSink(AudioSink),
     Processing(Processing),
     RetryDevices,
+    Report(Report),
+    Block,
+    ReleaseMedia { session_id: String },
     WordsCompared { shown: SafetyWords, are_equal: bool },
     Stats(oneshot::Sender<CallStats>),
 }
@@ -177,6 +184,23 @@ impl Call {
     /// since. Words that differ end the call with [`EndCode::CodeMismatch`](crate::EndCode::CodeMismatch).
     pub fn words_compared(&self, shown: SafetyWords, are_equal: bool) {
         self.command(CallCommand::WordsCompared { shown, are_equal });
+    }
+
+    /// Reports the present partner, or the last one: [`CallEventKind::Reported`] follows. Without a
+    /// partner so far, nothing happens.
+    pub fn report(&self, report: Report) {
+        self.command(CallCommand::Report(report));
+    }
+
+    /// Never meets the present partner again, or the last one. The call with them ends.
+    pub fn block(&self) {
+        self.command(CallCommand::Block);
+    }
+
+    /// Sends what [`CallOptions::hold_media`] holds back, if this session is still the current one:
+    /// the user has seen who the partner is.
+    pub fn release_media(&self, session_id: String) {
+        self.command(CallCommand::ReleaseMedia { session_id });
     }
 
     /// The newest local frame, for the self-view.

@@ -39,6 +39,21 @@ pub struct Profile {
     pub user_picture: Option<String>,
 }
 
+/// Which way media goes in a call with a stranger.
+///
+/// Directly, the two learn each other's public address. They never learn addresses of a local network,
+/// unless the signaling server is in one itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StrangerRoute {
+    /// Through a TURN server. If the signaling server offers none, the call ends with
+    /// [`EndCode::NoTurnServer`](crate::EndCode::NoTurnServer).
+    Relay,
+    /// Through a TURN server if the signaling server offers one, else directly.
+    RelayIfOffered,
+    /// Directly if possible.
+    Direct,
+}
+
 /// Gets every decoded frame from the partner, in order, on the decode thread. Must return within a
 /// few milliseconds: the next frame waits for it.
 pub type OnRemoteFrame = Arc<dyn Fn(&VideoFrame) + Send + Sync>;
@@ -68,6 +83,13 @@ pub struct CallOptions {
     pub code: Option<CallCode>,
     /// What the partner is shown of this user.
     pub profile: Profile,
+    /// What this user likes to talk about, at most
+    /// [`MAX_INTERESTS`](tandem_signaling::message::MAX_INTERESTS). People with interests in common
+    /// are matched first.
+    pub interests: Vec<String>,
+    /// Send neither video nor audio to a partner before [`Call::release_media`](super::Call), so that
+    /// the user has seen first who it is. What the partner sends is received.
+    pub hold_media: bool,
     /// The video source.
     pub video: VideoSpec,
     /// Size and frame rate of the video. A camera uses the nearest it has.
@@ -95,6 +117,9 @@ pub struct CallOptions {
     /// address of this machine. Without a TURN server the call ends with
     /// [`EndCode::NoTurnServer`](crate::EndCode::NoTurnServer).
     pub relay_only: bool,
+    /// The partner is a stranger, who learns as little as possible of this machine's addresses, and
+    /// media goes this way. `None`: the two know each other, and the partner learns all addresses.
+    pub stranger: Option<StrangerRoute>,
     /// Gets every decoded frame from the partner.
     pub on_remote_frame: Option<OnRemoteFrame>,
     /// How long to wait for the signaling server, a partner, a connection.
@@ -121,6 +146,8 @@ impl CallOptions {
             room_must_exist: false,
             code: None,
             profile: Profile::default(),
+            interests: Vec::new(),
+            hold_media: false,
             video: VideoSpec::None,
             video_format: VideoFormat {
                 width: 1280,
@@ -135,11 +162,28 @@ impl CallOptions {
             codec: VideoCodec::H264,
             max_bitrate_bps: DEFAULT_MAX_BITRATE_BPS,
             relay_only: false,
+            stranger: None,
             on_remote_frame: None,
             timeouts: CallTimeouts::default(),
             media_addresses: Vec::new(),
             media_runtime: None,
         }
+    }
+
+    /// Whether media may only go through a TURN server. `has_turn`: the signaling server offers one.
+    pub(super) fn is_relayed(&self, has_turn: bool) -> bool {
+        self.relay_only
+            || match self.stranger {
+                Some(StrangerRoute::Relay) => true,
+                Some(StrangerRoute::RelayIfOffered) => has_turn,
+                Some(StrangerRoute::Direct) | None => false,
+            }
+    }
+
+    /// Whether the partner may learn the addresses of this machine that servers see, and no other.
+    /// At a server in a private network, both are there, and have no others for each other.
+    pub(super) fn hides_local_addresses(&self) -> bool {
+        self.stranger.is_some() && !self.signaling.url.is_private()
     }
 
     /// Whether media uses the system's sockets, so that the system's addresses matter to it.
@@ -161,6 +205,7 @@ impl fmt::Debug for CallOptions {
             .field("codec", &self.codec)
             .field("max_bitrate_bps", &self.max_bitrate_bps)
             .field("relay_only", &self.relay_only)
+            .field("stranger", &self.stranger)
             .field("timeouts", &self.timeouts)
             .finish_non_exhaustive()
     }

@@ -52,6 +52,8 @@ pub(super) struct PartnerConnection {
     /// What the encode thread sends to, once there is a connection that was negotiated to send
     /// video.
     video_output: Option<Arc<VideoOutput>>,
+    /// The user has seen who the partner is, or need not.
+    pub(super) may_send: bool,
     /// Audio has somewhere to go.
     sends_audio: bool,
     remote_state: RemoteState,
@@ -99,6 +101,7 @@ impl PartnerConnection {
                 first_audio_reported: false,
             },
             video_output: None,
+            may_send: true,
             sends_audio: false,
             remote_state: RemoteState::new(share),
             refused: Refused::default(),
@@ -259,7 +262,7 @@ impl PartnerConnection {
     ) {
         let negotiated = self.peer.negotiated();
         self.incoming.formats.set(negotiated);
-        if self.history.is_none() {
+        if self.history.is_none() || !self.may_send {
             return;
         }
 

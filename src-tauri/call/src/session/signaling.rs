@@ -134,7 +134,7 @@ pub(super) fn message(outgoing: Outgoing, options: &CallOptions) -> Option<Clien
             user_picture: options.profile.user_picture.clone(),
             room: options.room.clone(),
             must_exist: options.room_must_exist,
-            interests: Vec::new(),
+            interests: options.interests.clone(),
         }),
         Outgoing::Accept(knock) => ClientMessage::Accept(Accept {
             user_name: options.profile.user_name.clone(),

@@ -1,4 +1,5 @@
 //! Sides of calls on hosts of a test's network, in this process, and what they saw.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::sync::Arc;
 use std::thread::JoinHandle;

@@ -1,7 +1,7 @@
 //! A signaling server that meddles with what it relays: a proxy between one side and an honest
 //! server. It changes, drops, repeats or delays what that side receives.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +21,12 @@ pub(crate) type Meddle = Arc<dyn Fn(Value) -> Instead + Send + Sync>;
 
 /// Starts a proxy in front of `server` for one side. It runs until the test's runtime ends.
 pub(crate) async fn meddler(server: SocketAddr, meddle: Meddle) -> ServerUrl {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    meddler_on(Ipv4Addr::LOCALHOST.into(), server, meddle).await
+}
+
+/// The same, at this address.
+pub(crate) async fn meddler_on(ip: IpAddr, server: SocketAddr, meddle: Meddle) -> ServerUrl {
+    let listener = TcpListener::bind((ip, 0)).await.expect("a port");
     let address = listener.local_addr().expect("it is bound");
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {

@@ -17,5 +17,6 @@ pub mod y4m;
 pub use camera::{CameraFormat, CameraInfo, is_camera_listed, list_cameras};
 pub use input::VideoInput;
 pub use shared::{OpenVideo, SharedVideo, VideoRequest};
+pub use snapshot::small_jpeg;
 pub use spec::{CameraSelector, ParseVideoSpecError, VideoFormat, VideoSpec};
 pub use worker::no_thread;

@@ -16,7 +16,7 @@ use super::{App, CallId, CallPlan, Effect, Figures, LineId, Now, SLOW_CONNECTION
 use crate::desktop::command::{CommandError, CommandErrorCode};
 use crate::desktop::recents::Recent;
 use crate::desktop::state::{
-    CallerKind, ConnectingStep, InCall, Partner, ProblemPlace, Screen, ServerStatus, Settings,
+    CallerKind, ConnectingStep, InCall, Partner, ProblemPlace, Screen, ServerStatus,
 };
 use crate::values::RoomText;
 
@@ -165,7 +165,7 @@ impl App {
     }
 
     fn plan(&self, server: ClientConfig, target: &Target, line: Option<LineId>) -> CallPlan {
-        let settings = &self.state.settings;
+        let (camera_on, muted) = self.devices_for(target);
 
         CallPlan {
             server,
@@ -173,11 +173,12 @@ impl App {
             rings_nearby: target.rings_nearby(),
             goal: target.goal(),
             code: None,
+            stranger: self.stranger_plan(target),
             profile: self.profile(),
             video: self.video(),
             video_quality: self.video_quality(),
-            camera_on: settings.camera_enabled,
-            muted: settings.muted,
+            camera_on,
+            muted,
             audio: self.audio(),
             speaker: self.speaker(),
             processing: self.processing(),
@@ -267,9 +268,17 @@ impl App {
                 }
             }
             CallEventKind::MeetAgain { room } => self.on_meet_again(now, room),
-            CallEventKind::Matched { partner, .. } => {
+            CallEventKind::Matched {
+                session_id,
+                partner_id,
+                partner,
+                interests,
+                ..
+            } => {
                 self.on_matched(now, partner::sanitized(&partner));
+                self.on_stranger(session_id.into(), partner_id.into(), &interests);
             }
+            CallEventKind::Reported(outcome) => self.on_reported(outcome),
             CallEventKind::Checking => {
                 if let Screen::Connecting { step, .. } = &mut self.state.screen {
                     *step = ConnectingStep::Checking;
@@ -434,11 +443,10 @@ impl App {
 
         let sound_only = self.call.as_ref().is_some_and(|call| call.sound_only);
         let sends_video = self.sends_video();
-        let Settings {
-            camera_enabled,
-            muted,
-            ..
-        } = self.state.settings;
+        let (camera_on, muted) = self
+            .call
+            .as_ref()
+            .map_or((false, true), |call| self.devices_for(&call.target));
         self.state.screen = Screen::InCall(InCall {
             partner,
             known,
@@ -448,7 +456,7 @@ impl App {
             verification,
             quality: None,
             muted,
-            camera_on: camera_enabled && !sound_only,
+            camera_on: camera_on && !sound_only,
             sends_video,
             partner_muted: false,
             partner_camera_off: false,

@@ -25,7 +25,7 @@ impl App {
         }
 
         match command {
-            Command::FindPartner => self.search(now, Target::Anyone),
+            Command::FindPartner => self.meet_someone(now),
             Command::CallWithCode { code } => {
                 match read_room(&code)? {
                     // The user sees the server of a link before the call goes there.
@@ -189,6 +189,21 @@ impl App {
                 Ok(())
             }
             Command::WordsCompared { words, equal } => self.words_compared(&words, equal),
+            Command::AcceptRules => self.change_settings(|settings| settings.rules_accepted = true),
+            Command::SetStrangerRelay { on } => {
+                self.change_settings(|settings| settings.stranger_relay = on)
+            }
+            Command::AllowStrangerDirect => {
+                self.change_settings(|settings| settings.stranger_direct = true)
+            }
+            Command::SetInterests { interests } => self.set_interests(&interests),
+            Command::StrangerShown { id } => self.stranger_shown(id),
+            Command::Report {
+                reason,
+                text,
+                snapshot,
+            } => self.report_stranger(reason, &text, snapshot),
+            Command::Block => self.block_stranger(now),
             Command::RefreshDevices => {
                 self.retry_camera();
                 self.retry_microphone();
@@ -278,7 +293,14 @@ impl App {
     }
 
     fn set_muted(&mut self, muted: bool) -> CommandResult {
-        self.change_settings(|settings| settings.muted = muted)?;
+        let is_stranger = self.is_with_stranger();
+        self.change_settings(|settings| {
+            if is_stranger {
+                settings.stranger_muted = muted;
+            } else {
+                settings.muted = muted;
+            }
+        })?;
         self.in_call(|call| call.muted = muted);
         self.send_to_call(|id| Effect::SetMuted(id, muted));
 
@@ -287,7 +309,14 @@ impl App {
 
     fn set_camera_on(&mut self, on: bool) -> CommandResult {
         self.retry_camera();
-        self.change_settings(|settings| settings.camera_enabled = on)?;
+        let is_stranger = self.is_with_stranger();
+        self.change_settings(|settings| {
+            if is_stranger {
+                settings.stranger_camera = on;
+            } else {
+                settings.camera_enabled = on;
+            }
+        })?;
         if let Some(call) = &mut self.call {
             call.sound_only = false;
         }

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use tandem_call::Profile;
+use tandem_call::{Profile, ReportOutcome};
 use tandem_signaling::ServerUrl;
 use tandem_signaling::client::{ClientConfig, ClientErrorCode};
 use tandem_signaling::message::{ClaimToken, FormerClaim, KnockId, UserId};
@@ -87,6 +87,8 @@ pub enum LineEvent {
         /// Who.
         id: KnockId,
     },
+    /// What became of a report about the partner of the last call.
+    Reported(ReportOutcome),
 }
 
 /// The connection that the effects so far leave open.
@@ -220,9 +222,34 @@ impl App {
             _ => {
                 self.reopen_later();
                 self.state.server = server_state(&server.url, ServerStatus::Connecting);
+                if !target.is_known() {
+                    // The call makes its own and leaves it here: without it, the server would not know
+                    // who reports or blocks the stranger afterwards.
+                    return Some(self.line_of_call(server.clone()));
+                }
+
                 is_for_nearby.then(|| self.lend_nearby_line()).flatten()
             }
         }
+    }
+
+    /// A connection that the call makes.
+    fn line_of_call(&mut self, config: ClientConfig) -> LineId {
+        let id = LineId(self.next_id());
+        self.line = Some(Line {
+            id,
+            config,
+            used_for: None,
+            user: None,
+            in_call: true,
+        });
+        id
+    }
+
+    /// The connection that the running call has and gives back.
+    pub(super) fn lent_line(&self) -> Option<LineId> {
+        let line = self.line.as_ref().filter(|line| line.in_call);
+        line.map(|line| line.id)
     }
 
     /// The call that ended gives the connection back, in the state that it reported last. It is used
@@ -245,7 +272,7 @@ impl App {
         used_for.is_some_and(|used| used.rooms.iter().any(|listened| listened == room))
     }
 
-    #[cfg(test)]
+    /// The present connection.
     pub(super) fn line_id(&self) -> Option<LineId> {
         self.line.as_ref().map(|line| line.id)
     }
@@ -287,6 +314,7 @@ impl App {
                 id, room, profile, ..
             } => self.on_knock(id, &room, &profile),
             LineEvent::KnockEnded { id } => self.on_knock_ended(&id),
+            LineEvent::Reported(outcome) => self.on_reported(outcome),
         }
     }
 

@@ -19,6 +19,7 @@ mod partner;
 mod problems;
 mod profile;
 mod replaced;
+mod stranger;
 mod surroundings;
 mod target;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use choice::{NONE, camera_id};
 pub(super) use commands::BITRATES_KBPS;
 pub use line::{LineEvent, LineId, LineUse, RoomClaim};
 pub use nearby::{NearbyEvent, NearbyUse};
+pub use stranger::{Meeting as StrangerMeeting, PlannedReport, StrangerPlan};
 pub use surroundings::{Notification, NotificationReply, Tone, ToneSpec};
 pub use trust::PlannedCode;
 
@@ -43,7 +45,7 @@ use tandem_media::codec::VideoCodec;
 use tandem_media::video::{VideoFormat, VideoSpec};
 use tandem_signaling::ServerUrl;
 use tandem_signaling::client::{BearerToken, ClientConfig, TrustedRoots};
-use tandem_signaling::message::KnockId;
+use tandem_signaling::message::{KnockId, SessionId};
 use tandem_trust::SafetyWords;
 
 use super::access::{Access, ServerToken};
@@ -130,6 +132,8 @@ pub struct CallPlan {
     pub goal: CallGoal,
     /// The code that both sides have to know.
     pub code: Option<PlannedCode>,
+    /// How it differs if it is one with a stranger.
+    pub stranger: Option<StrangerPlan>,
     /// What the partner sees of the user.
     pub profile: Profile,
     /// The video to send.
@@ -263,6 +267,14 @@ pub enum Effect {
     SetProcessing(CallId, Processing),
     /// The user has compared the safety words that were shown, and they are equal or not.
     WordsCompared(CallId, SafetyWords, bool),
+    /// Send what is on: the user has seen who the partner of this session is.
+    ReleaseMedia(CallId, SessionId),
+    /// Send a report, in the call or after it. What becomes of it is reported there.
+    Report(Box<PlannedReport>),
+    /// Block the stranger of this call, in it or after it.
+    Block(Box<StrangerMeeting>),
+    /// Forget the last frame of the stranger.
+    ForgetFrame,
     /// Try the devices at once that do not work.
     RetryDevices(CallId),
     /// Show the remote video from now on, or hide it at once. Hidden between two partners, so that
@@ -348,6 +360,8 @@ pub struct App {
     line: Option<Line>,
     nearby: Nearby,
     meeting: Meeting,
+    /// Where the user met the stranger of the state.
+    met: Option<StrangerMeeting>,
     /// What `next` searches for after a call.
     again: Option<Target>,
     surroundings: Surroundings,
@@ -399,6 +413,7 @@ impl App {
             incoming: None,
             opened: None,
             recents: Vec::new(),
+            stranger: None,
             confirm_close: false,
             problems: Vec::new(),
         };
@@ -415,6 +430,7 @@ impl App {
             line: None,
             nearby: Nearby::default(),
             meeting: Meeting::new(recents),
+            met: None,
             again: None,
             surroundings: Surroundings::default(),
             local_server_url: None,
@@ -499,6 +515,7 @@ impl App {
             self.again = None;
         }
 
+        self.sync_stranger();
         self.withdraw_spent_invite();
         self.state.token = self.shown_token();
         self.show_opened();

@@ -358,7 +358,11 @@ impl App {
             }
             // A call did not give it back.
             LineEvent::Closed => self.stop_nearby(),
-            LineEvent::Claimed { .. } | LineEvent::ClaimRefused { .. } | LineEvent::CannotRing => {}
+            // People nearby are no strangers.
+            LineEvent::Reported(_)
+            | LineEvent::Claimed { .. }
+            | LineEvent::ClaimRefused { .. }
+            | LineEvent::CannotRing => {}
         }
     }
 

@@ -2,8 +2,8 @@
 
 use tandem_call::Profile;
 use tandem_signaling::message::{
-    MAX_PICTURE_DATA_BYTES, MAX_USER_LOCATION_CHARS, MAX_USER_NAME_CHARS, NO_NAME, USER_AGES,
-    can_be_seen,
+    MAX_INTEREST_CHARS, MAX_INTERESTS, MAX_PICTURE_DATA_BYTES, MAX_USER_LOCATION_CHARS,
+    MAX_USER_NAME_CHARS, NO_NAME, USER_AGES, can_be_seen,
 };
 
 use crate::desktop::state::Partner;
@@ -37,6 +37,16 @@ pub(super) fn sanitized(profile: &Profile) -> Partner {
 pub(super) fn sanitized_name(name: Option<&str>) -> Option<String> {
     name.and_then(|name| plain_text(name, MAX_USER_NAME_CHARS))
         .filter(|name| can_be_seen(name))
+}
+
+/// The interests in common, as the page may show them.
+pub(super) fn sanitized_interests(interests: &[String]) -> Vec<String> {
+    interests
+        .iter()
+        .take(MAX_INTERESTS)
+        .filter_map(|interest| plain_text(interest, MAX_INTEREST_CHARS))
+        .filter(|interest| can_be_seen(interest))
+        .collect()
 }
 
 /// At most `limit` characters, without those that break lines or reverse the text around them.

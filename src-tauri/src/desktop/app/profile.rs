@@ -54,6 +54,15 @@ impl App {
         self.change_settings(|settings| (settings.age, settings.location) = (age, location))
     }
 
+    pub(super) fn set_interests(&mut self, interests: &[String]) -> CommandResult {
+        let interests = values::interests(interests).map_err(|why| CommandError {
+            code: CommandErrorCode::BadInterests,
+            detail: Some(why),
+        })?;
+
+        self.change_settings(|settings| settings.interests = interests)
+    }
+
     pub(super) fn set_picture(&mut self, url: Option<&str>) -> CommandResult {
         let picture = match url {
             Some(url) => Some(Picture::parse(url).ok_or(CommandErrorCode::BadPicture)?),

@@ -81,6 +81,12 @@ impl FrameStream {
         });
     }
 
+    /// The newest frame, if one is shown.
+    pub fn newest(&self) -> Option<Arc<I420>> {
+        let newest = self.newest.borrow();
+        newest.frame.as_ref().map(|frame| Arc::clone(&frame.image))
+    }
+
     pub(in crate::desktop) fn watch(&self) -> watch::Receiver<Newest> {
         self.newest.subscribe()
     }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tandem_call::CallTimeouts;
-use tandem_call::{Call, CallOptions, CallStats, SharedLine};
+use tandem_call::{Call, CallOptions, CallStats, CallTimeouts, Report, SharedLine};
 use tandem_media::audio::{AudioConfig, AudioSink, AudioSource, Processing};
 use tandem_media::video::{SharedVideo, VideoSpec};
 use tandem_media::{Observer, VideoFrame};
+use tandem_signaling::message::SessionId;
 use tandem_trust::SafetyWords;
 use tokio::task::JoinHandle;
 
@@ -136,6 +136,18 @@ impl RunningCall {
         self.call.words_compared(shown, are_equal);
     }
 
+    pub(super) fn release_media(&self, session_id: &SessionId) {
+        self.call.release_media(session_id.as_str().to_owned());
+    }
+
+    pub(super) fn report(&self, report: Report) {
+        self.call.report(report);
+    }
+
+    pub(super) fn block(&self) {
+        self.call.block();
+    }
+
     pub(super) fn retry_devices(&self) {
         self.call.retry_devices();
     }
@@ -160,6 +172,11 @@ fn options(plan: CallPlan, line: SharedLine, camera: SharedVideo) -> CallOptions
 
     options.code = plan.code.map(|PlannedCode(code)| code);
     options.profile = plan.profile;
+    if let Some(stranger) = plan.stranger {
+        options.stranger = Some(stranger.route);
+        options.interests = stranger.interests;
+        options.hold_media = true;
+    }
 
     options.video = if plan.camera_on {
         plan.video

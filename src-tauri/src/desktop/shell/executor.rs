@@ -5,9 +5,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tandem_call::{SharedLine, SignalingLine};
+use tandem_call::{Report, ReportOutcome, SharedLine, SignalingLine};
+use tandem_media::I420;
 use tandem_media::audio::{MicrophoneMonitor, SpeakerTest};
-use tandem_media::video::SharedVideo;
+use tandem_media::video::{SharedVideo, small_jpeg};
+use tandem_signaling::message::MAX_SNAPSHOT_BYTES;
 use tandem_signaling::server::SignalingServer;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{JoinHandle, JoinSet};
@@ -20,7 +22,9 @@ use super::nearby::RunningNearby;
 use super::preview::{self, RunningPreview};
 use super::{Handle, devices, drop_blocking, host};
 use crate::desktop::access::{self, ServerToken, TokenFile};
-use crate::desktop::app::{CallId, CallPlan, Effect, Input, LineEvent, LineId, NearbyEvent};
+use crate::desktop::app::{
+    CallId, CallPlan, Effect, Input, LineEvent, LineId, NearbyEvent, PlannedReport, StrangerMeeting,
+};
 use crate::desktop::frames::Streams;
 use crate::desktop::picture::{Picture, PictureFile};
 use crate::desktop::recents::{Recent, RecentsFile};
@@ -59,6 +63,8 @@ pub struct Executor {
     monitor: Option<MicrophoneMonitor>,
     speaker_test: Option<SpeakerTest>,
     call: Option<RunningCall>,
+    /// What a stranger has shown last, after the call with them.
+    last_frame: Option<Arc<I420>>,
     /// The connection to the signaling server between calls.
     line: Option<IdleLine>,
     /// What lets people nearby call this user.
@@ -93,6 +99,7 @@ impl Executor {
             monitor: None,
             speaker_test: None,
             call: None,
+            last_frame: None,
             line: None,
             nearby: None,
             closing_nearby: None,
@@ -222,8 +229,18 @@ impl Executor {
             Effect::WordsCompared(id, words, are_equal) => {
                 self.with_call(id, |call| call.words_compared(words, are_equal));
             }
+            Effect::ReleaseMedia(id, session_id) => {
+                self.with_call(id, |call| call.release_media(&session_id));
+            }
+            Effect::Report(report) => self.report(*report).await,
+            Effect::Block(meeting) => self.block(*meeting),
+            Effect::ForgetFrame => self.last_frame = None,
             Effect::RetryDevices(id) => self.with_call(id, RunningCall::retry_devices),
-            Effect::ShowRemote(shown) => self.streams.remote.set_open(shown),
+            Effect::ShowRemote(shown) => {
+                // A report after the call may have it attached.
+                self.last_frame = self.streams.remote.newest().filter(|_| !shown);
+                self.streams.remote.set_open(shown);
+            }
             Effect::ListDevices => {
                 let handle = self.handle.clone();
                 // Takes seconds on some systems, and no later effect depends on it.
@@ -266,6 +283,60 @@ impl Executor {
         if let Some(call) = self.call.as_ref().filter(|call| call.id() == id) {
             act(call);
         }
+    }
+
+    /// Sends a report where the server knows the reporter: in the call, or on the connection that it
+    /// has left.
+    async fn report(&mut self, planned: PlannedReport) {
+        let PlannedReport {
+            meeting,
+            category,
+            text,
+            snapshot,
+        } = planned;
+        let snapshot = if snapshot {
+            self.snapshot().await
+        } else {
+            None
+        };
+        let report = Report {
+            category,
+            text,
+            snapshot,
+        };
+
+        let call = self.call.as_ref().filter(|call| call.id() == meeting.call);
+        let line = self.line.as_ref();
+        let line = line.filter(|line| Some(line.id()) == meeting.line);
+        match (call, line, meeting.line) {
+            (Some(call), ..) => call.report(report),
+            (None, Some(line), _) => line.report(meeting.session_id, report),
+            (None, None, Some(id)) => {
+                let failed = LineEvent::Reported(ReportOutcome::Failed);
+                self.handle.notify(Input::Line(id, failed));
+            }
+            (None, None, None) => tracing::warn!("the connection for a report is gone"),
+        }
+    }
+
+    fn block(&self, meeting: StrangerMeeting) {
+        if let Some(call) = self.call.as_ref().filter(|call| call.id() == meeting.call) {
+            call.block();
+        } else if let Some(line) = &self.line
+            && Some(line.id()) == meeting.line
+        {
+            line.block(meeting.partner_id);
+        } else {
+            tracing::warn!("the connection for a block is gone: the two may meet again");
+        }
+    }
+
+    /// What the stranger shows now, or has shown last, as a JPEG.
+    async fn snapshot(&self) -> Option<Vec<u8>> {
+        let frame = self.streams.remote.newest();
+        let frame = frame.or_else(|| self.last_frame.clone())?;
+        let made = tokio::task::spawn_blocking(move || small_jpeg(&frame, MAX_SNAPSHOT_BYTES));
+        made.await.ok().flatten()
     }
 
     async fn start_call(&mut self, id: CallId, plan: CallPlan) {
@@ -516,6 +587,7 @@ mod tests {
     fn plan(camera_on: bool) -> Box<CallPlan> {
         Box::new(CallPlan {
             code: None,
+            stranger: None,
             // Nothing listens there: the search continues until it is cancelled.
             server: ClientConfig::new("ws://127.0.0.1:1".parse().unwrap()),
             line: None,

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use tandem_call::{Profile, SignalingLine};
+use tandem_call::{Profile, Report, ReportOutcome, SignalingLine};
 use tandem_signaling::client::{ClientEvent, SendError};
 use tandem_signaling::message::{
-    Capability, ClientMessage, ErrorCode, ErrorReport, Knock, KnockId, ServerMessage,
+    Capability, ClientMessage, ErrorCode, ErrorReport, Knock, KnockId, ServerMessage, SessionId,
+    UserId,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -24,6 +25,8 @@ pub(super) struct IdleLine {
 enum LineCommand {
     Use(LineUse),
     Decline(KnockId),
+    Report(SessionId, Report),
+    Block(UserId),
 }
 
 impl IdleLine {
@@ -63,6 +66,16 @@ impl IdleLine {
     /// Declines the person who rings.
     pub(super) fn decline(&self, knock: KnockId) {
         self.command(LineCommand::Decline(knock));
+    }
+
+    /// Reports the partner of a call that has ended.
+    pub(super) fn report(&self, session_id: SessionId, report: Report) {
+        self.command(LineCommand::Report(session_id, report));
+    }
+
+    /// Blocks the partner of a call that has ended.
+    pub(super) fn block(&self, partner: UserId) {
+        self.command(LineCommand::Block(partner));
     }
 
     /// Returns the connection, to be used by a call or closed. `None` if the task panicked.
@@ -131,6 +144,17 @@ impl Listener {
                     Some(LineCommand::Decline(knock_id)) => {
                         self.send(ClientMessage::Decline { knock_id });
                     }
+                    Some(LineCommand::Report(session_id, report)) => {
+                        if let Err(error) = self.line.report(session_id, &report) {
+                            tracing::debug!(%error, "cannot send a report");
+                            self.notify(LineEvent::Reported(ReportOutcome::Failed));
+                        }
+                    }
+                    Some(LineCommand::Block(partner)) => {
+                        if let Err(error) = self.line.block(partner) {
+                            tracing::warn!(%error, "cannot block a partner: they may meet again");
+                        }
+                    }
                 },
                 event = self.line.recv(), if is_open => match event {
                     Some(event) => self.on_event(event),
@@ -185,6 +209,11 @@ impl Listener {
     }
 
     fn on_message(&mut self, message: ServerMessage) {
+        if let Some(outcome) = ReportOutcome::of(&message) {
+            self.notify(LineEvent::Reported(outcome));
+            return;
+        }
+
         match message {
             ServerMessage::RoomClaimed(claimed) => {
                 self.claims = false;
@@ -236,6 +265,11 @@ impl Listener {
 
     /// The server answers in order, and the claim is asked for first.
     fn on_error(&mut self, error: &ErrorReport) {
+        // Those of the line have none.
+        if error.id.is_some() {
+            return;
+        }
+
         // The end of the last call has not reached every server of a cluster yet.
         let is_early = matches!(
             error.code,

@@ -5,7 +5,7 @@ use ts_rs::TS;
 
 use super::{
     AppState, Devices, HostState, IncomingCall, Invitation, NearbyState, OpenedInvite, Preview,
-    Problem, RecentCall, Screen, ServerState, Settings, TokenState,
+    Problem, RecentCall, Screen, ServerState, Settings, StrangerState, TokenState,
 };
 
 /// The event `state-changed`. A page that missed a revision fetches the whole state again.
@@ -66,6 +66,9 @@ pub struct StateChanges {
     pub opened: Option<Option<OpenedInvite>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recents: Option<Vec<RecentCall>>,
+    /// As `invitation`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stranger: Option<Option<StrangerState>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confirm_close: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,6 +96,7 @@ impl StateChange {
             incoming: changed(&old.incoming, &new.incoming),
             opened: changed(&old.opened, &new.opened),
             recents: changed(&old.recents, &new.recents),
+            stranger: changed(&old.stranger, &new.stranger),
             confirm_close: changed(&old.confirm_close, &new.confirm_close),
             problems: changed(&old.problems, &new.problems),
         };

@@ -9,6 +9,7 @@ mod change;
 mod meet;
 mod nearby;
 mod settings;
+mod stranger;
 #[cfg(test)]
 pub(super) mod typescript;
 mod verification;
@@ -18,6 +19,7 @@ pub use change::{MicrophoneLevel, StateChange, StateChanges};
 pub use meet::{CallerKind, IncomingCall, Invitation, OpenedInvite, RecentCall, Search};
 pub use nearby::{NearbyPerson, NearbyReach, NearbyState, NearbyStatus};
 pub use settings::{Codec, Settings, Theme, TokenState, VideoSize};
+pub use stranger::{ReportReason, ReportStatus, StrangerState};
 pub use verification::{BadgeKind, InviteEnd, Mismatch, Verification, WordsState};
 
 use serde::Serialize;
@@ -61,6 +63,8 @@ pub struct AppState {
     pub opened: Option<OpenedInvite>,
     /// People of earlier calls, the newest first.
     pub recents: Vec<RecentCall>,
+    /// The stranger of the call on the screen, or of the one that has just ended.
+    pub stranger: Option<StrangerState>,
     /// The window is to be closed in a call, and waits for the user to confirm it.
     pub confirm_close: bool,
     /// What is wrong now, each shown in its place.

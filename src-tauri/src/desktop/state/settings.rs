@@ -36,6 +36,18 @@ pub struct Settings {
     pub camera_enabled: bool,
     /// Whether the microphone is muted, in calls and before them.
     pub muted: bool,
+    /// The user has read the rules for meeting strangers and is 18 or older.
+    pub rules_accepted: bool,
+    /// Whether the camera is on when the user meets a stranger.
+    pub stranger_camera: bool,
+    /// Whether the microphone is muted when the user meets a stranger.
+    pub stranger_muted: bool,
+    /// Calls with strangers go through a TURN server, so that they do not learn the user's address.
+    pub stranger_relay: bool,
+    /// They go directly where the server offers no TURN server: the user was asked.
+    pub stranger_direct: bool,
+    /// What the user likes to talk about; people with the same interests are matched first.
+    pub interests: Vec<String>,
     /// The speaker that rings; `null` for the one that calls use.
     pub ring_speaker: Option<String>,
     /// How loud it rings, from 0 to 100 percent.
@@ -74,6 +86,12 @@ impl Default for Settings {
             speaker: None,
             camera_enabled: true,
             muted: false,
+            rules_accepted: false,
+            stranger_camera: false,
+            stranger_muted: false,
+            stranger_relay: true,
+            stranger_direct: false,
+            interests: Vec::new(),
             ring_speaker: None,
             ring_volume: 80,
             video_size: VideoSize::default(),

@@ -6,7 +6,8 @@ use tandem_call::EndCode;
 use tandem_media::MediaErrorCode;
 use tandem_signaling::client::ClientErrorCode;
 use tandem_signaling::message::{
-    MAX_PICTURE_DATA_BYTES, MAX_ROOM_CHARS, MAX_USER_LOCATION_CHARS, MAX_USER_NAME_CHARS, USER_AGES,
+    MAX_INTEREST_CHARS, MAX_INTERESTS, MAX_PICTURE_DATA_BYTES, MAX_REPORT_CHARS, MAX_ROOM_CHARS,
+    MAX_USER_LOCATION_CHARS, MAX_USER_NAME_CHARS, USER_AGES,
 };
 use ts_rs::{Config, TS};
 
@@ -45,6 +46,12 @@ fn limits() -> String {
          export const MAX_USER_NAME_CHARS = {MAX_USER_NAME_CHARS};\n\
          \n/** The longest place, in characters. */\n\
          export const MAX_USER_LOCATION_CHARS = {MAX_USER_LOCATION_CHARS};\n\
+         \n/** The most interests. */\n\
+         export const MAX_INTERESTS = {MAX_INTERESTS};\n\
+         \n/** The longest interest, in characters. */\n\
+         export const MAX_INTEREST_CHARS = {MAX_INTEREST_CHARS};\n\
+         \n/** The longest text of a report, in characters. */\n\
+         export const MAX_REPORT_CHARS = {MAX_REPORT_CHARS};\n\
          \n/** The ages that a profile may give, in years. */\n\
          export const USER_AGES = {{ youngest: {youngest}, oldest: {oldest} }};\n\
          \n/** The longest `data:` URL of a profile picture, in bytes. */\n\
@@ -73,6 +80,9 @@ fn contract() -> String {
         declaration::<OpenedInvite>(),
         declaration::<RecentCall>(),
         declaration::<Partner>(),
+        declaration::<StrangerState>(),
+        declaration::<ReportStatus>(),
+        declaration::<ReportReason>(),
         declaration::<ConnectingStep>(),
         declaration::<RouteKind>(),
         declaration::<Settings>(),

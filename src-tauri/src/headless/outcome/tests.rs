@@ -42,7 +42,9 @@ impl Call {
         let matched = CallEventKind::Matched {
             session_id: "s".into(),
             initiator: true,
+            partner_id: "p".into(),
             partner: tandem_call::Profile::default(),
+            interests: Vec::new(),
         };
 
         self.at(3, CallEventKind::Registered).at(5, matched)

@@ -78,6 +78,7 @@ fn a_call_can_be_reported_until_ten_minutes_after_its_end() {
         session_id: session.clone(),
         category: ReportCategory::Spam,
         text: Some("x".into()),
+        snapshot: None,
     };
 
     let received = world.say(a, report());
@@ -118,6 +119,7 @@ fn a_call_can_be_reported_until_ten_minutes_after_its_end() {
         session_id: "x".into(),
         category: ReportCategory::Spam,
         text: None,
+        snapshot: None,
     };
 
     assert_eq!(code(&world.say(a, unknown)), ErrorCode::NoSuchSession);
@@ -127,6 +129,7 @@ fn a_call_can_be_reported_until_ten_minutes_after_its_end() {
         session_id: world.session(c),
         category: ReportCategory::Minor,
         text: None,
+        snapshot: None,
     };
 
     world.take(c);

@@ -329,6 +329,7 @@ fn a_client_that_changed_nodes_can_report_an_earlier_call_for_ten_minutes() {
         session_id: session.clone(),
         category: ReportCategory::Spam,
         text: None,
+        snapshot: None,
     };
 
     other

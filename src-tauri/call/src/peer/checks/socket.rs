@@ -18,6 +18,7 @@ use super::gate::Gate;
 use super::route_watch::RouteWatch;
 use super::send_failures::SendFailures;
 use super::stun;
+use crate::peer::privacy::Disclosure;
 
 /// The first byte of what is neither STUN nor a TURN channel nor anything else that a connection
 /// understands (RFC 7983 §7).
@@ -30,17 +31,19 @@ pub(in crate::peer) struct CheckedSocket {
     local: SocketAddr,
     /// Reaches addresses of this machine only.
     is_loopback: bool,
+    disclosure: Disclosure,
     gate: Arc<Mutex<Gate>>,
     route: Arc<Mutex<RouteWatch>>,
     failures: Arc<Mutex<SendFailures>>,
 }
 
 impl CheckedSocket {
-    /// Puts `inner` behind `gate`. `is_loopback`: it reaches this machine only. `route`
-    /// sees what passes, and `failures` counts what it cannot send.
+    /// Puts `inner` behind `gate`. `is_loopback`: it reaches this machine only. `disclosure`
+    /// says which addresses may be checked. `route` sees what passes, and `failures` counts what it cannot send.
     pub(in crate::peer) fn new(
         inner: Arc<dyn AsyncUdpSocket>,
         is_loopback: bool,
+        disclosure: Disclosure,
         gate: Arc<Mutex<Gate>>,
         route: Arc<Mutex<RouteWatch>>,
         failures: Arc<Mutex<SendFailures>>,
@@ -49,6 +52,7 @@ impl CheckedSocket {
             local: inner.local_addr()?,
             inner,
             is_loopback,
+            disclosure,
             gate,
             route,
             failures,
@@ -77,6 +81,11 @@ impl CheckedSocket {
         // the other sockets; the attempt would only fail, or knock at other programs.
         if end == stun::End::Direct(to) && to.ip().to_canonical().is_loopback() != self.is_loopback
         {
+            return false;
+        }
+
+        // Neither is who asks for a check: what is sent there names this machine to its neighbors.
+        if end == stun::End::Direct(to) && !self.disclosure.may_check(to.ip()) {
             return false;
         }
 

@@ -216,16 +216,18 @@ impl Driver {
         }
 
         let options = &self.options;
+        let has_turn = self.server.ice_servers.has_turn();
         let config = PeerConfig {
             codec: options.codec,
             send_video: options.negotiate_video || options.video != VideoSpec::None,
             send_audio: options.negotiate_audio || self.audio.has_source(),
             link: link_bounds(options.max_bitrate_bps),
             ice_servers: signaling::ice_servers(self.server.ice_servers.servers()),
-            relay_only: options.relay_only,
+            relay_only: options.is_relayed(has_turn),
+            hide_local_addresses: options.hides_local_addresses(),
             addresses: options.media_addresses.clone(),
             // Far-away partners have no use for them, and they can hold a hardware address.
-            link_local: options.signaling.url.is_private() && !options.relay_only,
+            link_local: options.signaling.url.is_private() && !options.is_relayed(has_turn),
             runtime: options.media_runtime.clone(),
         };
 
@@ -251,8 +253,9 @@ impl Driver {
                     }
                 };
 
-                let partner =
+                let mut partner =
                     PartnerConnection::new(id, peer, events, matched, engine, share, verifier);
+                partner.may_send = !self.options.hold_media || !self.local_state.is_held();
                 self.partner = Some(partner);
                 // Other sockets than the system's know nothing of its addresses.
                 self.network = Addresses::read()
@@ -282,8 +285,17 @@ impl Driver {
                 let kind = CallEventKind::Matched {
                     session_id: session.session_id.as_str().to_owned(),
                     initiator: session.initiator,
+                    partner_id: self
+                        .matched
+                        .user
+                        .as_ref()
+                        .map(|user| user.as_str().to_owned())
+                        .unwrap_or_default(),
                     partner: self.matched.profile.clone(),
+                    interests: self.matched.interests.clone(),
                 };
+
+                self.local_state.set_held(self.options.hold_media);
 
                 self.matched.session = Some(session);
                 kind

@@ -5,6 +5,7 @@
 )]
 
 mod effects;
+mod strangers;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use tandem_media::audio::{AudioEngine, AudioSource};
 use tandem_media::error::{MediaEvent, MediaEvents};
 use tandem_media::video::VideoSpec;
 use tandem_signaling::client::{ClientError, ClientEvent};
-use tandem_signaling::message::{Capability, ClientMessage, ServerMessage, UserRegistered};
+use tandem_signaling::message::{Capability, ClientMessage, ServerMessage, UserId, UserRegistered};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::ice_servers::IceServers;
@@ -26,7 +27,8 @@ use super::network_watch::{Addresses, NetworkChange, NetworkWatch};
 use super::partner::PartnerConnection;
 use super::verification::Reaction;
 use super::{
-    CallCommand, CallEvent, CallEventKind, CallOptions, CallOutput, CallStats, Profile, signaling,
+    CallCommand, CallEvent, CallEventKind, CallOptions, CallOutput, CallStats, Profile,
+    ReportOutcome, report, signaling,
 };
 use crate::machine::{CallMachine, EndCode, Input, Match, PeerFault, PeerId, Phase};
 use crate::partner_state::PartnerState;
@@ -107,8 +109,12 @@ struct DeviceEvents {
 #[derive(Default)]
 struct Matched {
     session: Option<Match>,
+    /// The partner's id, for `block`.
+    user: Option<UserId>,
     /// What the partner shows of its user.
     profile: Profile,
+    /// The interests in common.
+    interests: Vec<String>,
 }
 
 impl Driver {
@@ -170,7 +176,7 @@ impl Driver {
 
         while self.machine.phase() != Phase::Ended {
             let wakeup = self.wait(&mut line, &video, &mut news).await;
-            self.handle(wakeup, &mut video).await;
+            self.handle(wakeup, &mut line, &mut video).await;
             self.on_time(&mut line, &mut video).await;
             self.carry_out(&mut line, &mut video).await;
         }
@@ -236,8 +242,10 @@ impl Driver {
         }
     }
 
-    async fn handle(&mut self, wakeup: Wakeup, video: &mut LocalVideo) {
+    async fn handle(&mut self, wakeup: Wakeup, line: &mut SignalingLine, video: &mut LocalVideo) {
         match wakeup {
+            Wakeup::Command(Some(CallCommand::Report(report))) => self.send_report(&report, line),
+            Wakeup::Command(Some(CallCommand::Block)) => self.block(line),
             Wakeup::Command(Some(command)) => self.on_command(command, video).await,
             // The handle is gone.
             Wakeup::Command(None) => self.feed(Input::HangUp),
@@ -279,6 +287,9 @@ impl Driver {
                 self.audio
                     .with_engine(|engine| engine.set_processing(processing));
             }
+            CallCommand::ReleaseMedia { session_id } => self.release_media(&session_id, video),
+            // They need the line.
+            CallCommand::Report(_) | CallCommand::Block => {}
             CallCommand::WordsCompared { shown, are_equal } => {
                 if let Some(partner) = &mut self.partner {
                     let reaction = partner.verifier.compared(shown, are_equal);
@@ -370,7 +381,7 @@ impl Driver {
             self.report(CallEventKind::Registered);
         }
 
-        if self.options.relay_only && !self.server.ice_servers.has_turn() {
+        if !self.has_route() {
             self.feed(Input::NoTurnServer);
         }
 
@@ -384,7 +395,19 @@ impl Driver {
 
     async fn on_message(&mut self, message: ServerMessage) {
         if let ServerMessage::PartnerFound(found) = &message {
+            self.matched.user = Some(found.partner_id.clone());
             self.matched.profile = signaling::profile(found);
+            self.matched.interests.clone_from(&found.interests);
+        }
+
+        if let Some(outcome) = ReportOutcome::of(&message) {
+            self.report(CallEventKind::Reported(outcome));
+            return;
+        }
+
+        if report::refuses_block(&message) {
+            tracing::debug!("the signaling server refused to block the partner");
+            return;
         }
 
         if let ServerMessage::IceServers(fresh) = &message {

@@ -56,7 +56,7 @@ fn devices_of_the_command_line_leave_the_saved_ones_alone() {
         speaker: Some(AudioSink::None),
         ..Launch::default()
     };
-    let mut world = World::with(saved.clone(), Vec::new(), launch);
+    let mut world = World::first(saved.clone(), Vec::new(), launch);
     assert_eq!(world.app.video(), VideoSpec::Test);
     world.effects();
 

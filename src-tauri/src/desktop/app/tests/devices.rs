@@ -53,7 +53,7 @@ fn camera_off_releases_the_camera_in_the_lobby_and_in_a_call() {
         "the page shows it"
     );
 
-    world.connect();
+    world.connect_known();
     assert!(
         !world.start_call_plan().camera_on,
         "a call starts with the camera as it was in the lobby"
@@ -236,12 +236,14 @@ fn mute_is_remembered_before_in_and_after_calls() {
         "and stays muted after a restart: {effects:?}"
     );
 
-    world.connect();
+    world.connect_known();
     let Screen::InCall(call) = world.screen() else {
         panic!("a call")
     };
     assert!(call.muted, "the call starts muted");
+    world.command(Command::HangUp).unwrap();
 
+    world.connect();
     world.command(Command::SetMuted { muted: false }).unwrap();
     world.command(Command::SetMuted { muted: true }).unwrap();
 
@@ -301,7 +303,8 @@ fn a_call_takes_over_the_open_camera_and_the_lobby_gets_it_back() {
                 Effect::EndCall(_),
                 Effect::StartPreview(..),
                 Effect::StartMonitor(_),
-                Effect::OpenLine(..),
+                // The call has made the connection.
+                Effect::UseLine(_),
             ]
         ),
         "the preview takes the camera back: {effects:?}"

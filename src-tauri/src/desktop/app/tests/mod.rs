@@ -15,6 +15,7 @@ mod recents;
 mod ringing;
 mod ringing_at_once;
 mod server;
+mod strangers;
 mod trust;
 mod window;
 
@@ -48,7 +49,18 @@ impl World {
     }
 
     /// An app that finds these settings and people, and is started like this.
+    /// The user has met strangers before, with the camera on.
     fn with(settings: Settings, recents: Vec<Recent>, launch: Launch) -> Self {
+        let settings = Settings {
+            rules_accepted: true,
+            stranger_camera: true,
+            ..settings
+        };
+        Self::first(settings, recents, launch)
+    }
+
+    /// The same for a user who may have met none.
+    fn first(settings: Settings, recents: Vec<Recent>, launch: Launch) -> Self {
         Self {
             app: App::new(settings, recents, Access::default(), launch),
             now: Now {
@@ -124,9 +136,17 @@ impl World {
             .collect()
     }
 
-    /// Goes from the lobby into a call.
+    /// Goes from the lobby into a call with a stranger.
     fn connect(&mut self) {
         self.command(Command::FindPartner)
+            .expect("a search is possible");
+        self.find_partner();
+    }
+
+    /// Goes from the lobby into a call with someone the user knows.
+    fn connect_known(&mut self) {
+        let code = "garden-42".into();
+        self.command(Command::CallWithCode { code })
             .expect("a search is possible");
         self.find_partner();
     }
@@ -238,7 +258,9 @@ fn matched() -> CallEventKind {
     CallEventKind::Matched {
         session_id: "s".into(),
         initiator: true,
+        partner_id: "p".into(),
         partner,
+        interests: vec!["chess".into()],
     }
 }
 

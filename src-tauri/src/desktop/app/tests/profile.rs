@@ -111,6 +111,7 @@ fn the_saved_picture_is_shown_from_the_start() {
 fn a_name_of_the_command_line_is_shown_but_not_saved_until_the_user_types_one() {
     let saved = Settings {
         name: "Ann".into(),
+        rules_accepted: true,
         ..Settings::default()
     };
     let launch = Launch {

@@ -10,7 +10,9 @@ use tandem_trust::Badge;
 
 use super::*;
 use crate::desktop::command::Secret;
-use crate::desktop::state::{Codec, MenuDevice, NearbyStatus, PreviewStatus, VideoSize};
+use crate::desktop::state::{
+    Codec, MenuDevice, NearbyStatus, PreviewStatus, ReportReason, VideoSize,
+};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -87,6 +89,17 @@ fn command() -> impl Strategy<Value = Command> {
         1 => Just(Command::StopHost),
         1 => Just(Command::TestSpeaker),
         1 => Just(Command::RefreshDevices),
+        1 => Just(Command::AcceptRules),
+        1 => any::<bool>().prop_map(|on| Command::SetStrangerRelay { on }),
+        1 => Just(Command::AllowStrangerDirect),
+        1 => prop::collection::vec(".{0,40}", 0..12).prop_map(|interests| Command::SetInterests { interests }),
+        2 => (0_u32..60).prop_map(|id| Command::StrangerShown { id }),
+        2 => any::<bool>().prop_map(|snapshot| Command::Report {
+            reason: ReportReason::Spam,
+            text: String::new(),
+            snapshot,
+        }),
+        1 => Just(Command::Block),
         1 => (1_u8..3, any::<bool>()).prop_map(|(seed, equal)| Command::WordsCompared {
             words: trust::as_shown(trust::words(seed)),
             equal,
@@ -358,6 +371,12 @@ impl Watcher {
                     assert_eq!(self.line, None, "a call has one connection");
                     self.nearby_use = NearbyUse::Nobody;
                 } else {
+                    if plan.goal == CallGoal::Anyone && self.line.is_none() {
+                        assert!(plan.line.is_some(), "a report needs the connection");
+                        // The call makes it.
+                        self.line = plan.line;
+                    }
+
                     assert_eq!(
                         plan.line, self.line,
                         "a call has the connection, or there is none"
@@ -428,7 +447,10 @@ impl Watcher {
             | Effect::SetAudioSource(id, _)
             | Effect::SetAudioSink(id, _)
             | Effect::SetProcessing(id, _)
+            | Effect::ReleaseMedia(id, _)
             | Effect::RetryDevices(id) => assert_running(id, self.call),
+            Effect::Report(report) => self.check_meeting(&report.meeting),
+            Effect::Block(meeting) => self.check_meeting(meeting),
             Effect::Exit => {
                 assert!(
                     self.call.is_none()
@@ -446,6 +468,7 @@ impl Watcher {
                 self.exited = true;
             }
             Effect::ShowRemote(_)
+            | Effect::ForgetFrame
             | Effect::PlayOnce(_)
             | Effect::AskForAttention(_)
             | Effect::ShowWindow
@@ -463,6 +486,15 @@ impl Watcher {
         }
     }
 
+    /// A report or a block goes where the server knows who met the stranger.
+    fn check_meeting(&self, meeting: &StrangerMeeting) {
+        assert!(
+            self.call == Some(meeting.call)
+                || (self.call.is_none() && meeting.line.is_some() && meeting.line == self.line),
+            "{meeting:?}"
+        );
+    }
+
     /// Checks the state against what is open.
     fn check_state(&self, app: &App) {
         let state = app.state();
@@ -477,6 +509,25 @@ impl Watcher {
             "a call runs exactly while its screens are shown: {:?}",
             state.screen
         );
+
+        let meets_stranger = match &state.screen {
+            Screen::Connecting { .. } => Some(()),
+            Screen::InCall(call) => (!call.known).then_some(()),
+            _ => None,
+        };
+        assert!(
+            state.stranger.is_none()
+                || meets_stranger.is_some()
+                || matches!(state.screen, Screen::Ended { .. }),
+            "a stranger is forgotten with the last screen of the call"
+        );
+        if let Screen::InCall(call) = &state.screen {
+            assert_eq!(
+                state.stranger.is_none(),
+                call.known,
+                "strangers can be reported"
+            );
+        }
 
         let status = state.preview.status;
         let is_held = matches!(status, PreviewStatus::Starting | PreviewStatus::On);

@@ -8,7 +8,7 @@ use crate::desktop::state::ServerStatus;
 #[test]
 fn a_lost_server_is_shown_until_it_is_back() {
     let mut world = World::new();
-    world.connect();
+    world.connect_known();
     world.call_event(CallEventKind::SignalingLost);
     let Screen::InCall(call) = world.screen() else {
         panic!("the call continues")

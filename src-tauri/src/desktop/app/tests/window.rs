@@ -112,7 +112,7 @@ fn impossible_and_invalid_commands_are_refused() {
 #[test]
 fn closing_the_window_notifies_the_partner_first() {
     let mut world = World::new();
-    world.connect();
+    world.connect_known();
     world.effects();
     world.input(Input::CloseRequested);
     assert!(

@@ -145,12 +145,14 @@ mod tests {
 
     use super::*;
     use crate::peer::checks::Gate;
+    use crate::peer::privacy::Disclosure;
     use crate::peer::workarounds::LinkLocal;
 
     #[test]
     fn sleeps_are_short_until_the_connection_is_up() {
         let done = HandshakeDone::default();
         let sockets = Sockets {
+            disclosure: Disclosure::All,
             link_local: LinkLocal::none(),
             gate: Arc::new(Mutex::new(Gate::new(Instant::now()))),
             route: Arc::default(),

@@ -1,0 +1,331 @@
+//! Meeting strangers.
+
+use tandem_call::{ReportOutcome, StrangerRoute};
+use tandem_signaling::message::ReportCategory;
+
+use super::*;
+use crate::desktop::state::{ReportReason, ReportStatus, StrangerState};
+
+fn stranger(world: &World) -> &StrangerState {
+    let stranger = world.app.state().stranger.as_ref();
+    stranger.expect("the call is one with a stranger")
+}
+
+/// The reports that the effects since the last time send.
+fn reports(world: &mut World) -> Vec<PlannedReport> {
+    let reports = world
+        .effects()
+        .into_iter()
+        .filter_map(|effect| match effect {
+            Effect::Report(report) => Some(*report),
+            _ => None,
+        });
+    reports.collect()
+}
+
+fn report(reason: ReportReason) -> Command {
+    Command::Report {
+        reason,
+        text: "  Shouts. ".into(),
+        snapshot: true,
+    }
+}
+
+#[test]
+fn nobody_is_met_before_the_rules_are_accepted() {
+    let mut world = World::first(Settings::default(), Vec::new(), at_server());
+    assert_eq!(
+        world.command(Command::FindPartner),
+        Err(CommandErrorCode::RulesNotAccepted)
+    );
+    assert_eq!(*world.screen(), Screen::Lobby);
+
+    world.command(Command::AcceptRules).unwrap();
+    world.command(Command::FindPartner).unwrap();
+    let saved = world
+        .effects()
+        .into_iter()
+        .any(|effect| matches!(effect, Effect::Save(settings) if settings.rules_accepted));
+    assert!(saved, "the user is asked once");
+}
+
+#[test]
+fn strangers_have_toggles_of_their_own_and_the_camera_is_off_at_first() {
+    let mut world = World::first(
+        Settings {
+            rules_accepted: true,
+            ..Settings::default()
+        },
+        Vec::new(),
+        at_server(),
+    );
+    world.command(Command::FindPartner).unwrap();
+    let plan = world.start_call_plan();
+    assert_eq!((plan.camera_on, plan.muted), (false, false));
+
+    // While waiting and in the call, the switches are those for strangers.
+    world.command(Command::SetCameraOn { on: true }).unwrap();
+    world.find_partner();
+    world.command(Command::SetMuted { muted: true }).unwrap();
+    let Screen::InCall(call) = world.screen() else {
+        unreachable!("it is connected");
+    };
+    assert_eq!((call.camera_on, call.muted), (true, true));
+    let settings = &world.app.state().settings;
+    assert!(settings.camera_enabled && !settings.muted, "for friends");
+    assert!(settings.stranger_camera && settings.stranger_muted);
+
+    world.command(Command::HangUp).unwrap();
+    world.command(Command::ToLobby).unwrap();
+    world.command(Command::SetCameraOn { on: false }).unwrap();
+    world.effects();
+    world.command(Command::FindPartner).unwrap();
+    let plan = world.start_call_plan();
+    assert_eq!((plan.camera_on, plan.muted), (true, true), "remembered");
+
+    // Not for anyone else.
+    world.command(Command::Cancel).unwrap();
+    world.effects();
+    let code = "garden-42".into();
+    world.command(Command::CallWithCode { code }).unwrap();
+    let plan = world.start_call_plan();
+    assert_eq!((plan.camera_on, plan.muted), (false, false));
+    assert_eq!(plan.stranger, None);
+}
+
+#[test]
+fn the_way_to_strangers_follows_from_the_settings() {
+    for (relay, direct, route) in [
+        (true, false, StrangerRoute::Relay),
+        (true, true, StrangerRoute::RelayIfOffered),
+        (false, false, StrangerRoute::Direct),
+        (false, true, StrangerRoute::Direct),
+    ] {
+        let mut world = World::new();
+        world
+            .command(Command::SetStrangerRelay { on: relay })
+            .unwrap();
+        if direct {
+            world.command(Command::AllowStrangerDirect).unwrap();
+        }
+
+        world.command(Command::FindPartner).unwrap();
+        let plan = world.start_call_plan().stranger.expect("it is a stranger");
+        assert_eq!(plan.route, route, "relay {relay}, direct {direct}");
+    }
+
+    assert!(Settings::default().stranger_relay, "the default");
+    assert!(!Settings::default().stranger_direct, "the user is asked");
+}
+
+#[test]
+fn a_search_without_a_turn_server_can_be_repeated_after_the_user_was_asked() {
+    let mut world = World::new();
+    world.command(Command::FindPartner).unwrap();
+    world.call_event(ended(EndCode::NoTurnServer));
+    let Screen::Ended { again, .. } = world.screen() else {
+        panic!("{:?}", world.screen());
+    };
+    assert_eq!(*again, Some(Search::Anyone));
+
+    world.command(Command::AllowStrangerDirect).unwrap();
+    world.effects();
+    world.command(Command::Next).unwrap();
+    let plan = world.start_call_plan().stranger.expect("it is a stranger");
+    assert_eq!(plan.route, StrangerRoute::RelayIfOffered);
+}
+
+#[test]
+fn nothing_is_released_before_the_page_shows_who_it_is() {
+    let mut world = World::new();
+    world.command(Command::FindPartner).unwrap();
+    world.call_event(matched());
+    let first = stranger(&world).id;
+    world.call_event(CallEventKind::Connected);
+    let released = |world: &mut World| {
+        let effects = world.effects();
+        let releases = |effect: &&Effect| matches!(effect, Effect::ReleaseMedia(..));
+        effects.iter().filter(releases).count()
+    };
+    assert_eq!(released(&mut world), 0, "a match releases nothing");
+    assert!(!stranger(&world).shown);
+
+    // The next one is somebody else.
+    world.command(Command::Next).unwrap();
+    world.call_event(CallEventKind::Searching);
+    assert_eq!(world.app.state().stranger, None);
+    world.call_event(matched());
+    assert_ne!(stranger(&world).id, first);
+    assert_eq!(
+        world.command(Command::StrangerShown { id: first }),
+        Err(CommandErrorCode::NotNow)
+    );
+    assert_eq!(released(&mut world), 0);
+
+    let id = stranger(&world).id;
+    world.command(Command::StrangerShown { id }).unwrap();
+    assert!(stranger(&world).shown);
+    assert_eq!(released(&mut world), 1);
+}
+
+#[test]
+fn people_who_know_each_other_are_no_strangers() {
+    let mut world = World::new();
+    let code = "garden-42".into();
+    world.command(Command::CallWithCode { code }).unwrap();
+    world.find_partner();
+    assert_eq!(world.app.state().stranger, None);
+    for command in [report(ReportReason::Spam), Command::Block] {
+        assert_eq!(world.command(command), Err(CommandErrorCode::NotNow));
+    }
+}
+
+#[test]
+fn a_stranger_is_reported_once_in_the_call_or_after_it() {
+    for after_the_call in [false, true] {
+        let mut world = World::connected_to_server();
+        world.connect();
+        if after_the_call {
+            world.call_event(ended(EndCode::PartnerLeft));
+        }
+
+        world.effects();
+        world.command(report(ReportReason::Harassment)).unwrap();
+        let sent = reports(&mut world);
+        let [sent] = &sent[..] else {
+            panic!("one report: {sent:?}");
+        };
+        assert_eq!(sent.category, ReportCategory::Harassment);
+        assert_eq!(sent.text.as_deref(), Some("Shouts."));
+        assert!(sent.snapshot && sent.meeting.line == world.app.line_id());
+        assert_eq!(
+            (
+                sent.meeting.session_id.as_str(),
+                sent.meeting.partner_id.as_str()
+            ),
+            ("s", "p")
+        );
+        assert_eq!(stranger(&world).report, ReportStatus::Sending);
+        assert_eq!(
+            world.command(report(ReportReason::Spam)),
+            Err(CommandErrorCode::NotNow)
+        );
+
+        if after_the_call {
+            world.line(LineEvent::Reported(ReportOutcome::Recorded));
+        } else {
+            world.call_event(CallEventKind::Reported(ReportOutcome::Recorded));
+        }
+
+        assert_eq!(stranger(&world).report, ReportStatus::Sent);
+        assert_eq!(
+            world.command(report(ReportReason::Spam)),
+            Err(CommandErrorCode::NotNow)
+        );
+    }
+}
+
+#[test]
+fn a_report_that_was_not_taken_can_be_sent_again() {
+    let mut world = World::new();
+    world.connect();
+    for (outcome, status) in [
+        (ReportOutcome::Failed, ReportStatus::Failed),
+        (ReportOutcome::NotRecorded, ReportStatus::NotRecorded),
+    ] {
+        world.command(report(ReportReason::Minor)).unwrap();
+        world.call_event(CallEventKind::Reported(outcome));
+        assert_eq!(stranger(&world).report, status);
+    }
+
+    let text = "x".repeat(1_001);
+    let long = Command::Report {
+        reason: ReportReason::Other,
+        text,
+        snapshot: false,
+    };
+    assert_eq!(world.command(long), Err(CommandErrorCode::BadReport));
+}
+
+/// Without the connection, the server would not know who reports.
+#[test]
+fn a_report_after_the_call_goes_where_the_call_was_even_if_that_connected_by_itself() {
+    let mut world = World::new();
+    // The connection of the home screen is not up yet.
+    world.command(Command::FindPartner).unwrap();
+    let plan = world.start_call_plan();
+    let line = plan.line.expect("the call leaves its connection");
+    world.find_partner();
+    world.command(Command::HangUp).unwrap();
+    world.effects();
+    world.command(report(ReportReason::Spam)).unwrap();
+
+    assert_eq!(reports(&mut world)[0].meeting.line, Some(line));
+    assert_eq!(world.app.line_id(), Some(line));
+}
+
+#[test]
+fn blocking_ends_the_call_and_is_possible_after_it() {
+    let mut world = World::new();
+    world.connect();
+    world.effects();
+    world.command(Command::Block).unwrap();
+    let effects = world.effects();
+    let at = |what: fn(&Effect) -> bool| effects.iter().position(what);
+    let (block, end) = (
+        at(|effect| matches!(effect, Effect::Block(_))),
+        at(|effect| matches!(effect, Effect::EndCall(_))),
+    );
+    assert!(block.is_some() && block < end, "{effects:?}");
+    assert!(matches!(
+        world.screen(),
+        Screen::Ended {
+            reason: EndCode::HungUp,
+            again: Some(Search::Anyone),
+            ..
+        }
+    ));
+    assert!(stranger(&world).blocked);
+    assert_eq!(world.command(Command::Block), Err(CommandErrorCode::NotNow));
+
+    let mut world = World::new();
+    world.connect();
+    world.call_event(ended(EndCode::PartnerLeft));
+    world.command(Command::Block).unwrap();
+    assert!(stranger(&world).blocked);
+
+    // Back home, it is over.
+    world.command(Command::ToLobby).unwrap();
+    assert_eq!(world.app.state().stranger, None);
+    assert!(world.effects().contains(&Effect::ForgetFrame));
+}
+
+#[test]
+fn interests_are_checked_remembered_and_sent_to_find_strangers_only() {
+    let mut world = World::new();
+    let set = |interests: &[&str]| Command::SetInterests {
+        interests: interests.iter().map(|text| (*text).to_owned()).collect(),
+    };
+    world
+        .command(set(&[" chess", "", "Chess", "sailing"]))
+        .unwrap();
+    let expected = ["chess".to_owned(), "sailing".to_owned()];
+    assert_eq!(world.app.state().settings.interests, expected);
+
+    let long = "x".repeat(33);
+    let many: Vec<String> = (0..11).map(|number| number.to_string()).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    for interests in [&[long.as_str()][..], &many] {
+        assert_eq!(
+            world.command(set(interests)),
+            Err(CommandErrorCode::BadInterests)
+        );
+    }
+
+    world.effects();
+    world.command(Command::FindPartner).unwrap();
+    let plan = world.start_call_plan().stranger.expect("it is a stranger");
+    assert_eq!(plan.interests, expected);
+    world.find_partner();
+    assert_eq!(stranger(&world).interests, ["chess"], "those in common");
+}

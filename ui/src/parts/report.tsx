@@ -1,0 +1,140 @@
+// Reporting and blocking a stranger, in the call and after it: two clicks each.
+
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
+
+import { MAX_REPORT_CHARS, type ReportReason, type StrangerState } from "../generated/contract";
+import { words } from "../locale";
+import type { View } from "../page-state";
+import { Button, type ButtonProps } from "./button";
+
+const t = words.report;
+const REASONS: ReportReason[] = ["nudity", "harassment", "minor", "spam", "other"];
+
+interface ReportProps extends Pick<View, "act"> {
+  stranger: StrangerState;
+}
+
+/** Opens the dialog. */
+export function ReportButton(props: Required<Pick<ButtonProps, "kind" | "onClick">>) {
+  return <Button action="report" icon="flag" label={t.open} describe={t.openLabel} {...props} />;
+}
+
+interface DialogProps extends ReportProps {
+  open: boolean;
+  onClose: () => void;
+}
+
+/** Escape closes it. */
+export function ReportDialog({ stranger, open, onClose, act }: DialogProps) {
+  const dialog = useRef<HTMLDialogElement>(null);
+
+  useLayoutEffect(() => {
+    const element = dialog.current;
+    if (!element || element.open === open) return;
+    if (open) element.showModal();
+    else element.close();
+  }, [open]);
+
+  return (
+    <dialog ref={dialog} id="report" aria-labelledby="report-title" onClose={onClose}>
+      {open && (
+        <>
+          <div class="dialog-head">
+            <h2 id="report-title">{t.title}</h2>
+            <Button
+              action="close-report"
+              icon="close"
+              label={t.close}
+              iconOnly
+              kind="quiet"
+              onClick={onClose}
+            />
+          </div>
+          <div class="dialog-body">
+            <Reasons stranger={stranger} act={act} />
+            <Block stranger={stranger} act={act} />
+          </div>
+        </>
+      )}
+    </dialog>
+  );
+}
+
+/** A click on a reason sends the report, with what was added below. */
+function Reasons({ stranger, act }: ReportProps) {
+  const [text, setText] = useState("");
+  const [snapshot, setSnapshot] = useState(false);
+  const { report: status } = stranger;
+  const done = status === "sending" || status === "sent";
+  return (
+    <section class="report-part" aria-labelledby="report-reason">
+      <h3 id="report-reason">{t.reason}</h3>
+      {status !== "none" && (
+        <p role="status" class="notice" data-report={status}>
+          {t.status[status]}
+        </p>
+      )}
+      {!done && (
+        <>
+          <div class="report-reasons">
+            {REASONS.map((reason) => (
+              <Button
+                key={reason}
+                action={`report-${reason}`}
+                label={t.reasons[reason]}
+                onClick={() => void act.send({ type: "report", reason, text, snapshot })}
+              />
+            ))}
+          </div>
+          <details class="report-more">
+            <summary>{t.more}</summary>
+            <div class="field">
+              <label for="report-text">{t.text}</label>
+              <textarea
+                id="report-text"
+                rows={3}
+                maxLength={MAX_REPORT_CHARS}
+                value={text}
+                onInput={({ currentTarget }) => {
+                  setText(currentTarget.value);
+                }}
+              />
+            </div>
+            <label class="report-snapshot">
+              <input
+                id="report-snapshot"
+                type="checkbox"
+                checked={snapshot}
+                onChange={({ currentTarget }) => {
+                  setSnapshot(currentTarget.checked);
+                }}
+              />
+              <span>{t.snapshot}</span>
+            </label>
+          </details>
+          <p class="hint">{t.who}</p>
+        </>
+      )}
+    </section>
+  );
+}
+
+function Block({ stranger, act }: ReportProps) {
+  return (
+    <section class="report-part" aria-labelledby="block-title">
+      <h3 id="block-title">{t.block}</h3>
+      <p>{stranger.blocked ? t.blocked : t.blockHint}</p>
+      {!stranger.blocked && (
+        <div class="buttons">
+          <Button
+            action="block"
+            icon="block"
+            label={t.block}
+            kind="danger"
+            onClick={() => void act.send({ type: "block" })}
+          />
+        </div>
+      )}
+    </section>
+  );
+}
