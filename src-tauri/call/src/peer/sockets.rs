@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use webrtc::runtime::{AsyncUdpSocket, Runtime};
 
 use super::checks::{CheckedSocket, Gate, RouteWatch, SendFailures};
+use super::turn::{Turn, TurnSocket};
 use super::workarounds::LinkLocal;
 
 /// How the sockets of a connection are wrapped.
@@ -15,6 +16,8 @@ use super::workarounds::LinkLocal;
 pub(super) struct Sockets {
     /// The addresses that have stand-ins.
     pub(super) link_local: LinkLocal,
+    /// The TURN servers that are reached over TCP and TLS.
+    pub(super) turn: Arc<Turn>,
     /// Which checks may pass, of all sockets together.
     pub(super) gate: Arc<Mutex<Gate>>,
     /// The route that media takes through one of them.
@@ -33,6 +36,7 @@ impl Sockets {
         let bound = socket.local_addr()?;
         let is_loopback = bound.ip().is_loopback() && !self.link_local.is_stand_in(bound);
         let inner = self.link_local.wrap(socket, runtime)?;
+        let inner = TurnSocket::new(inner, Arc::clone(&self.turn))?;
         Ok(CheckedSocket::new(
             inner,
             is_loopback,

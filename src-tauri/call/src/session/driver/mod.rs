@@ -28,7 +28,9 @@ use super::verification::Reaction;
 use super::{
     CallCommand, CallEvent, CallEventKind, CallOptions, CallOutput, CallStats, Profile, signaling,
 };
-use crate::machine::{CallMachine, EndCode, Input, Match, PeerFault, PeerId, Phase};
+use crate::machine::{
+    CallMachine, ConnectProblem, EndCode, Input, Match, PeerFault, PeerId, Phase,
+};
 use crate::partner_state::PartnerState;
 use crate::peer::PeerEvent;
 
@@ -77,6 +79,8 @@ pub(super) struct Driver {
     probed_at: Instant,
     /// When the task last looked at the time.
     awake_at: Instant,
+    /// Why no connection to the newest partner came up.
+    problem: Option<ConnectProblem>,
     /// The addresses of this machine, in a call over its own sockets.
     network: Option<NetworkWatch>,
 }
@@ -138,6 +142,7 @@ impl Driver {
             partner: None,
             probed_at: Instant::now(),
             awake_at: Instant::now(),
+            problem: None,
             network: None,
         }
     }
@@ -543,6 +548,13 @@ impl Driver {
             self.react(id, reaction);
         }
 
+        if let Some(partner) = &self.partner
+            && self.machine.phase() == Phase::Connecting
+            && partner.peer.has_no_route(now)
+        {
+            self.machine.handle(now, Input::NoRoute(partner.id));
+        }
+
         self.check_partner(now);
         self.check_network(now, line).await;
 
@@ -626,6 +638,13 @@ impl Driver {
         let mut is_lost = partner.peer.route_watch().lock().has_moved(now);
         if is_lost {
             tracing::info!("the partner sends from another address: looking for a route there");
+        }
+
+        if partner.peer.has_lost_turn() {
+            tracing::info!(
+                "the connection to the TURN server has ended: looking for another route"
+            );
+            is_lost = true;
         }
 
         is_lost |= self.have_addresses_changed(now, line).await;

@@ -142,9 +142,11 @@ mod tests {
     #![allow(clippy::disallowed_methods, reason = "tests choose their own epoch")]
 
     use parking_lot::Mutex;
+    use tandem_signaling::client::TrustedRoots;
 
     use super::*;
     use crate::peer::checks::Gate;
+    use crate::peer::turn::Turn;
     use crate::peer::workarounds::LinkLocal;
 
     #[test]
@@ -152,6 +154,7 @@ mod tests {
         let done = HandshakeDone::default();
         let sockets = Sockets {
             link_local: LinkLocal::none(),
+            turn: Turn::new(&[], TrustedRoots::default(), Arc::default()),
             gate: Arc::new(Mutex::new(Gate::new(Instant::now()))),
             route: Arc::default(),
             failures: Arc::default(),
