@@ -11,7 +11,7 @@
 //!
 //! **Upstream:** to be filed: "The first packets of a track are lost through TURN".
 //!
-//! **It can go** when `tests/turn_over_tcp.rs` passes without it.
+//! **It can go** when `tests/firewalls.rs` passes without it.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Instant;

@@ -24,6 +24,9 @@ pub(crate) struct NotTurn;
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     buffer: BytesMut,
+    /// A STUN message has come. Before that there is no channel, and what looks like channel data may be
+    /// the "HTTP/1.1 400" of a web server.
+    has_begun: bool,
     /// How much of a message that is too long is still to come.
     skip: usize,
 }
@@ -42,6 +45,12 @@ impl Reader {
     /// [`NotTurn`]: where the next message would begin is not known.
     pub(crate) fn next(&mut self) -> Result<Option<Bytes>, NotTurn> {
         while let Some((length, padded)) = size(&self.buffer)? {
+            let is_channel = matches!(self.buffer.first(), Some(0x40..=0x4f));
+            if is_channel && !self.has_begun {
+                return Err(NotTurn);
+            }
+
+            self.has_begun = true;
             if length > MAX_MESSAGE {
                 let here = padded.min(self.buffer.len());
                 self.buffer.advance(here);
@@ -141,7 +150,11 @@ pub(crate) fn read_stream(bytes: &[u8], step: usize) {
         assert!(reader.buffer.len() <= limit, "nothing piles up");
     }
 
-    let mut again = Reader::default();
+    // The first one may have been skipped.
+    let mut again = Reader {
+        has_begun: true,
+        ..Reader::default()
+    };
     again.push(&written);
     for message in messages {
         assert_eq!(again.next(), Ok(Some(message)), "the same message");
@@ -221,17 +234,20 @@ mod tests {
 
     #[test]
     fn a_message_that_is_too_long_is_skipped_and_the_next_one_read() {
-        let mut stream = channel(60_001);
-        stream.resize(60_008, 0);
+        let mut stream = stun(8);
+        stream.extend(channel(60_001));
+        stream.resize(stream.len().next_multiple_of(4), 0);
         stream.extend(stun(4));
         for step in [1, 7, 1_448, 70_000] {
-            assert_eq!(read(&stream, step), Ok(vec![stun(4).into()]), "{step}");
+            let expected = vec![stun(8).into(), stun(4).into()];
+            assert_eq!(read(&stream, step), Ok(expected), "{step}");
         }
     }
 
     #[test]
     fn another_protocol_is_noticed() {
         assert_eq!(read(b"HTTP/1.1 400 Bad Request\r\n\r\n", 64), Err(NotTurn));
+        assert_eq!(read(&channel(4), 64), Err(NotTurn), "no channel is bound");
         assert_eq!(read(&[0; 20], 64), Err(NotTurn), "no cookie");
         assert_eq!(read(&[22, 3, 3, 0, 5, 0, 0, 0, 0], 64), Err(NotTurn), "TLS");
         let mut odd = stun(8);
@@ -249,9 +265,10 @@ mod tests {
     proptest! {
         #[test]
         fn messages_come_out_as_they_went_in(
-            messages in prop::collection::vec(message(), 0..20),
+            mut messages in prop::collection::vec(message(), 0..20),
             step in 1..5_000_usize,
         ) {
+            messages.insert(0, stun(0));
             let mut stream = BytesMut::new();
             for message in &messages {
                 prop_assert!(write(message, &mut stream));
