@@ -324,6 +324,8 @@ fn index(stand_in: SocketAddr) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests measure virtual time")]
+
     use super::*;
 
     fn turn(servers: &[RTCIceServer]) -> Arc<Turn> {
