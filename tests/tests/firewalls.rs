@@ -25,10 +25,13 @@ fn network() -> Network {
     let network =
         Network::with_addresses(&["10.1.0.1/24", "10.2.0.1/24", "10.1.0.254/24", "10.9.0.1/24"])
             .expect("a network of four");
-    network.host(SERVERS).add_address("10.9.0.2/24").unwrap();
+    network
+        .host(SERVERS)
+        .add_address("10.9.0.2/24")
+        .expect("an address");
     let firewall = network.host(FIREWALL);
     for address in ["10.2.0.254/24", "10.9.0.254/24"] {
-        firewall.add_address(address).unwrap();
+        firewall.add_address(address).expect("an address");
     }
 
     firewall.forward().expect("it forwards");
@@ -37,8 +40,8 @@ fn network() -> Network {
         (1, "10.2.0.254"),
         (SERVERS, "10.9.0.254"),
     ] {
-        network.host(host).without_ipv6().unwrap();
-        network.host(host).set_gateway(gateway).unwrap();
+        network.host(host).without_ipv6().expect("IPv6 goes");
+        network.host(host).set_gateway(gateway).expect("a gateway");
     }
 
     network
