@@ -27,7 +27,7 @@ use tandem_signaling::server::answer_upgrade;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by name.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     ("camera_frame", camera_frame),
     ("checks", fuzzing::datagrams),
     ("client_message", client_message),
@@ -40,6 +40,7 @@ pub const TARGETS: [Target; 15] = [
     ("rtcp", rtcp),
     ("server_message", server_message),
     ("settings_file", settings_file),
+    ("turn_stream", fuzzing::turn_stream),
     ("upgrade_request", upgrade_request),
     ("video_packets", video_packets),
     ("y4m", y4m),

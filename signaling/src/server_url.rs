@@ -153,6 +153,12 @@ impl ServerUrl {
         self.0.authority()
     }
 
+    /// The host and the port, also if that is the default.
+    #[must_use]
+    pub fn host_and_port(&self) -> String {
+        format!("{}:{}", self.host(), self.port())
+    }
+
     /// The host, as the connection needs it.
     pub(crate) fn host(&self) -> Host<&str> {
         self.0.host().expect("`ws` URLs have a host")

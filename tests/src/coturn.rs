@@ -2,13 +2,14 @@
 //! server hands out.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
+use crate::authority::Identity;
 use crate::network::Host;
 use crate::part;
 use crate::process::{Process, on_free_port, wait_until};
@@ -99,6 +100,38 @@ impl Coturn {
         Self::launch(place, secret, &plain_settings(secret), folder)
     }
 
+    /// The same on a host, at `address`, over TCP only and with TLS if there is an `identity`. coturn
+    /// takes connections with and without TLS on one port.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start_over_tcp_on(
+        host: &Host,
+        address: SocketAddr,
+        identity: Option<&Identity>,
+        secret: &str,
+    ) -> Result<Self> {
+        let program = part::which("turnserver").context("turnserver is not installed")?;
+        let place = Place {
+            command: host.command(program),
+            address,
+            host: Some(host),
+        };
+        let folder = tempfile::tempdir().context("no folder for coturn")?;
+        let mut settings = plain_settings(secret).to_vec();
+        settings.push(String::from("--no-udp"));
+        if let Some(identity) = identity {
+            settings.retain(|setting| setting != "--no-tls");
+            settings.extend([
+                format!("--cert={}", identity.cert.display()),
+                format!("--pkey={}", identity.key.display()),
+                format!("--tls-listening-port={}", address.port()),
+            ]);
+        }
+
+        Self::launch(place, secret, &settings, folder)
+    }
+
     fn launch(
         place: Place<'_>,
         secret: &str,
@@ -123,11 +156,16 @@ impl Coturn {
             format!("--userdb={}", file("turndb")),
         ]);
         let mut process = Process::start(command)?;
+        let is_udp = !arguments.iter().any(|argument| argument == "--no-udp");
         let answers = || {
-            host.map_or_else(
-                || stun_answers(address),
-                |host| host.run(|| stun_answers(address)),
-            )
+            let answers = || {
+                if is_udp {
+                    stun_answers(address)
+                } else {
+                    TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok()
+                }
+            };
+            host.map_or_else(answers, |host| host.run(answers))
         };
         let answer = wait_until(
             "coturn's answer to a STUN request",

@@ -255,6 +255,40 @@ impl Host {
         })
     }
 
+    /// Forwards no UDP, as some companies' and hotels' firewalls: it disappears. What is for this host is
+    /// not forwarded.
+    ///
+    /// # Errors
+    /// When this system's rules cannot tell protocols apart.
+    pub fn block_udp(&self) -> Result<()> {
+        self.add_rule("ipproto udp", "blackhole")
+    }
+
+    /// Forwards TCP to and from this port and nothing else.
+    ///
+    /// # Errors
+    /// When this system's rules cannot tell ports apart.
+    pub fn pass_only_tcp(&self, port: u16) -> Result<()> {
+        self.add_rule(&format!("ipproto tcp dport {port}"), "lookup main")?;
+        self.add_rule(&format!("ipproto tcp sport {port}"), "lookup main")?;
+        self.add_rule("", "blackhole")
+    }
+
+    /// Adds a rule for routes behind those before: in front of the usual ones, and behind the one for this
+    /// host itself.
+    fn add_rule(&self, selector: &str, action: &str) -> Result<()> {
+        static RULES: AtomicU32 = AtomicU32::new(1);
+        let priority = RULES.fetch_add(1, Ordering::Relaxed).to_string();
+        // Only what comes in to be forwarded: the system also asks for the way back to who asks for this
+        // host's hardware address.
+        let words = ["rule", "add", "iif", "eth0", "priority", &priority];
+        let words = words
+            .into_iter()
+            .chain(selector.split_whitespace())
+            .chain(action.split_whitespace());
+        self.namespace.ip(&words.collect::<Vec<_>>())
+    }
+
     /// Runs `work` on this host, on a thread of its own. Sockets and threads that it makes stay on
     /// the host.
     ///

@@ -73,6 +73,7 @@ pub use backoff::Backoff;
 pub use error::{ClientError, ClientErrorCode, Garbage, ProxyError, SendError};
 pub use tls::{TlsError, TrustedRoots, TrustedRootsError};
 pub use token::{BearerToken, BearerTokenError, MAX_TOKEN_BYTES};
+pub use transport::{Stream, TurnConnection, connect_to_turn};
 
 use self::listening::Listening;
 use crate::ServerUrl;

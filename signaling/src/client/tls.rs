@@ -82,7 +82,8 @@ impl TrustedRoots {
         })
     }
 
-    /// The handshake with the server `host`, over a connection to it.
+    /// The handshake with the server `host`, over a connection to it. `protocol` is what follows, as
+    /// ALPN names it (RFC 7301).
     ///
     /// # Errors
     /// Why it failed.
@@ -90,6 +91,7 @@ impl TrustedRoots {
         &self,
         host: Host<&str>,
         stream: TcpStream,
+        protocol: &'static [u8],
     ) -> Result<TlsStream<TcpStream>, TlsError> {
         let roots = self.clone();
         // Reading the operating system's store takes some milliseconds of file access.
@@ -106,7 +108,10 @@ impl TrustedRoots {
             Host::Ipv6(ip) => ServerName::from(std::net::IpAddr::from(ip)),
         };
 
-        let stream = TlsConnector::from(config).connect(name, stream).await?;
+        let stream = TlsConnector::from(config)
+            .with_alpn(vec![protocol.to_vec()])
+            .connect(name, stream)
+            .await?;
         Ok(stream)
     }
 
@@ -122,14 +127,11 @@ fn load(extra: Vec<CertificateDer<'static>>) -> Result<ClientConfig, rustls::Err
     let verifier =
         rustls_platform_verifier::Verifier::new_with_extra_roots(extra, provider.clone())?;
 
-    let mut config = ClientConfig::builder_with_provider(provider)
+    Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-
-    Ok(config)
+        .with_no_client_auth())
 }
 
 impl fmt::Debug for TrustedRoots {

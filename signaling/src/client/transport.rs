@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -25,6 +25,7 @@ use url::Host;
 
 use super::ClientConfig;
 use super::error::{ClientError, ProxyError};
+use super::tls::TrustedRoots;
 use crate::ServerUrl;
 use crate::server_url::is_private_ip;
 
@@ -34,14 +35,18 @@ const TCP_TIMEOUT: Duration = Duration::from_secs(8);
 /// The head start of one known address before the next (RFC 8305 §5).
 const HEAD_START: Duration = Duration::from_millis(250);
 
+/// What follows the handshake of TLS, as ALPN names it (RFC 7301 §6, RFC 7443 §2).
+const HTTP: &[u8] = b"http/1.1";
+const TURN: &[u8] = b"stun.turn";
+
 /// The library does not export the name of this type.
 type TunnelError = <Tunnel<HttpConnector<Resolver>> as Service<Uri>>::Error;
 
 /// A connection to a server, with or without TLS.
 pub(super) type Transport = Box<dyn Stream>;
 
-/// What a WebSocket needs of a connection.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+/// What a WebSocket, or TURN, needs of a connection.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
@@ -73,14 +78,12 @@ pub(super) async fn connect(
         return Err(ClientError::TokenExposed);
     }
 
-    let stream = match proxy {
-        None if is_found => connect_to_first(addresses)
+    let stream = if is_found {
+        connect_to_first(addresses)
             .await
-            .map_err(ClientError::Unreachable)?,
-        None => connect_directly(url).await?,
-        Some(proxy) => connect_through(&proxy, url)
-            .await
-            .map_err(ClientError::Proxy)?,
+            .map_err(ClientError::Unreachable)?
+    } else {
+        connect_to(url, proxy).await?
     };
 
     if must_be_private {
@@ -90,12 +93,55 @@ pub(super) async fn connect(
         }
     }
 
+    secure(url, stream, roots, HTTP).await
+}
+
+/// A connection to a TURN server.
+pub struct TurnConnection {
+    /// What is sent and received, below TLS if the server has that.
+    pub stream: Box<dyn Stream>,
+    /// From which address of this machine. `None` if the system does not tell.
+    pub local: Option<IpAddr>,
+}
+
+/// Connects to a TURN server over TCP or TLS (RFC 8656 §3.1), as to a signaling server: through a proxy
+/// if the system has one. Of `url`, the scheme says whether it has TLS, and the path does not count.
+///
+/// # Errors
+/// Why there is no connection.
+pub async fn connect_to_turn(
+    url: &ServerUrl,
+    roots: &TrustedRoots,
+) -> Result<TurnConnection, ClientError> {
+    let stream = connect_to(url, proxy(url)).await?;
+    let local = stream.local_addr().ok().map(|address| address.ip());
+    let stream = secure(url, stream, roots, TURN).await?;
+
+    Ok(TurnConnection { stream, local })
+}
+
+async fn connect_to(url: &ServerUrl, proxy: Option<Intercept>) -> Result<TcpStream, ClientError> {
+    match proxy {
+        None => connect_directly(url).await,
+        Some(proxy) => connect_through(&proxy, url)
+            .await
+            .map_err(ClientError::Proxy),
+    }
+}
+
+/// The handshake, if `url` has TLS. `protocol` is what follows.
+async fn secure(
+    url: &ServerUrl,
+    stream: TcpStream,
+    roots: &TrustedRoots,
+    protocol: &'static [u8],
+) -> Result<Transport, ClientError> {
     if !url.is_tls() {
         return Ok(Box::new(stream));
     }
 
     let stream = roots
-        .connect(url.host(), stream)
+        .connect(url.host(), stream, protocol)
         .await
         .map_err(ClientError::Tls)?;
 

@@ -41,6 +41,17 @@ pub fn channel_message(message: &[u8]) {
     }
 }
 
+/// What a TURN server sends over TCP or TLS. The first byte says in pieces of how many bytes the others
+/// arrive.
+///
+/// # Panics
+/// If more waits than one message, or one that came out is none.
+pub fn turn_stream(input: &[u8]) {
+    if let Some((step, bytes)) = input.split_first() {
+        peer::read_turn_stream(bytes, usize::from(*step));
+    }
+}
+
 /// A description and its candidates, first as an offer and then as an answer: as the signaling server
 /// delivers them, or only the SDP.
 pub fn description(text: &[u8]) {

@@ -66,7 +66,7 @@ pub mod simnet;
 #[cfg(feature = "link")]
 mod simulated_link;
 
-pub use machine::{CallTimeouts, EndCode, EndReason};
+pub use machine::{CallTimeouts, ConnectProblem, EndCode, EndReason};
 pub use peer::Refused;
 pub use session::{
     BitrateSample, Call, CallCode, CallEvent, CallEventKind, CallOptions, CallStats,
@@ -85,7 +85,7 @@ pub use simulated_link::LinkRuntime;
 pub mod internals {
     /// What a partner's bytes reach.
     pub mod fuzzing {
-        pub use crate::fuzzing::{channel_message, datagrams, description, rtcp};
+        pub use crate::fuzzing::{channel_message, datagrams, description, rtcp, turn_stream};
     }
 
     pub use crate::bwe::Estimator;

@@ -124,6 +124,7 @@ fn route(stats: &CallStats) -> RouteReport {
         local: text(&route.local),
         remote: text(&route.remote),
         protocol: text(&route.protocol),
+        relay_transport: route.relay_transport,
         rtt_ms: route.rtt_ms.map(f64::from),
         dtls: text(&route.dtls),
         srtp: text(&route.srtp),

@@ -65,8 +65,16 @@ impl Failure {
             error: ErrorReport {
                 code: code.into(),
                 message: message.into(),
+                reason: None,
             },
         }
+    }
+
+    /// A call that ended for this reason.
+    fn ended(exit: Exit, reason: &EndReason) -> Self {
+        let mut failure = Self::new(exit, reason.code, reason.message.clone());
+        failure.error.reason = reason.problem;
+        failure
     }
 }
 
@@ -227,11 +235,7 @@ impl Timeline {
             .as_ref()
             .filter(|reason| !reason.code.is_orderly())
         {
-            return Err(Failure::new(
-                Exit::Connection,
-                reason.code,
-                reason.message.clone(),
-            ));
+            return Err(Failure::ended(Exit::Connection, reason));
         }
 
         if refuses_everything(stats, intent) {
@@ -276,7 +280,7 @@ impl Timeline {
                     _ => Exit::Connection,
                 };
 
-                Failure::new(exit, reason.code, reason.message.clone())
+                Failure::ended(exit, reason)
             }
             None => Failure::new(
                 exit,

@@ -2,11 +2,11 @@
 //!
 //! All keys are always present. A figure that does not apply or could not be measured is `null`,
 //! never 0. Times are in milliseconds, rounded to a tenth. These fields go beyond the contract:
-//! `warnings`, `refused`, `verification`, `video.received.pauses`, `video.received.pausedMs` and
+//! `warnings`, `refused`, `verification`, `error.reason`, `route.relayTransport`, `video.received.pauses`, `video.received.pausedMs` and
 //! `video.received.pictures`.
 
 use serde::{Serialize, Serializer};
-use tandem_call::VerificationState;
+use tandem_call::{ConnectProblem, VerificationState};
 use tandem_trust::{Badge, WordsState};
 
 use crate::error_code::ErrorCode;
@@ -93,6 +93,9 @@ pub struct ErrorReport {
     pub code: ErrorCode,
     /// What happened, and one thing to do about it.
     pub message: String,
+    /// Why no connection came up, as a stable code such as `TURN_REFUSED`, if that is what happened and
+    /// it is known. The message is then about this.
+    pub reason: Option<ConnectProblem>,
 }
 
 /// When the milestones were reached, in ms since the call was started.
@@ -265,6 +268,8 @@ pub struct RouteReport {
     pub remote: Option<String>,
     /// The transport: `udp`.
     pub protocol: Option<String>,
+    /// How packets reach this side's TURN server: `udp`, `tcp` or `tls`. `None`: they go through none.
+    pub relay_transport: Option<&'static str>,
     /// The last measured round-trip time.
     #[serde(serialize_with = "tenths")]
     pub rtt_ms: Option<f64>,
@@ -374,6 +379,7 @@ mod tests {
 
     /// The fields beyond the contract.
     const EXTRAS: [&str; 12] = [
+        "route.relayTransport",
         "warnings",
         "refused",
         "verification",

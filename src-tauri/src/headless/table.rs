@@ -277,6 +277,10 @@ fn route_rows(rows: &mut Rows, report: &Report) {
             text(&route.protocol)
         ),
     );
+    if let Some(transport) = route.relay_transport {
+        rows.row("to the TURN server", transport.to_uppercase());
+    }
+
     rows.row("round trip", with_unit(decimal(route.rtt_ms), "ms"));
     rows.row("DTLS", text(&route.dtls));
     rows.row("SRTP", text(&route.srtp));
@@ -432,6 +436,7 @@ mod tests {
             error: Some(ErrorReport {
                 code: tandem_call::EndCode::NoPartner.into(),
                 message: "No one was found.".into(),
+                reason: None,
             }),
             warnings: vec!["the disk is full".into()],
             ..Report::default()

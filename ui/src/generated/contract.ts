@@ -174,6 +174,10 @@ reason: EndCode,
  */
 cause: ClientErrorCode | null, 
 /**
+ * Why no connection came up, if it ended for that reason and that is known.
+ */
+problem: ConnectProblem | null, 
+/**
  * What did not match, if it ended for that reason.
  */
 mismatch: Mismatch | null, 
@@ -835,6 +839,11 @@ export type MediaErrorCode = "CAM_NOT_FOUND" | "CAM_IN_USE" | "CAM_DENIED" | "CA
  * Why a call ended, as a stable code.
  */
 export type EndCode = "HUNG_UP" | "CANCELLED" | "NO_PARTNER" | "RELAY_UNREACHABLE" | "RELAY_REFUSED" | "NO_SUCH_ROOM" | "DECLINED" | "NO_ANSWER" | "NO_TURN_SERVER" | "CONNECT_TIMEOUT" | "CONNECTION_FAILED" | "BAD_DESCRIPTION" | "NO_COMMON_CODEC" | "PARTNER_LEFT" | "PARTNER_VANISHED" | "PARTNER_MISBEHAVED" | "CODE_MISMATCH";
+
+/**
+ * Why no connection to a partner came up, as a stable code beside that of the end.
+ */
+export type ConnectProblem = "NO_TURN_OFFERED" | "TURN_REFUSED" | "TURN_FAILED" | "UDP_BLOCKED" | "TURN_UNREACHABLE" | "PARTNER_HAS_NO_ROUTE";
 
 /**
  * The stable codes of [`ClientError`].

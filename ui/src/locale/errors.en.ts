@@ -3,6 +3,7 @@
 import type { PageCode } from "../backend";
 import {
   type CommandErrorCode,
+  type ConnectProblem,
   type ErrorCode,
   MAX_INTEREST_CHARS,
   MAX_INTERESTS,
@@ -14,7 +15,7 @@ import {
 } from "../generated/contract";
 
 /** Any code that the page may show. */
-export type Code = ErrorCode | CommandErrorCode | PageCode;
+export type Code = ErrorCode | ConnectProblem | CommandErrorCode | PageCode;
 
 /** Words for an error. There is nothing to do about some of them. */
 export interface Words {
@@ -264,6 +265,30 @@ export const ERRORS = {
   NO_TURN_SERVER: {
     what: "This server can't forward calls.",
     todo: "Choose another server in Settings.",
+  },
+  NO_TURN_OFFERED: {
+    what: "These two networks let no direct call through, and this server can't forward it.",
+    todo: "Use another network or another server.",
+  },
+  TURN_REFUSED: {
+    what: "This server's forwarding is set up wrong, so the call couldn't start.",
+    todo: "Ask the people who run the server to check its settings.",
+  },
+  TURN_FAILED: {
+    what: "This server can't forward another call right now.",
+    todo: "Try again later.",
+  },
+  UDP_BLOCKED: {
+    what: "Your network blocks video calls.",
+    todo: "Use another network, such as your phone's.",
+  },
+  TURN_UNREACHABLE: {
+    what: "The server that forwards calls doesn't answer.",
+    todo: "Use another network, or try again later.",
+  },
+  PARTNER_HAS_NO_ROUTE: {
+    what: "The other person's network blocks video calls.",
+    todo: "Ask them to use another network.",
   },
   BAD_DESCRIPTION: {
     what: "The other app sent something Tandem doesn't understand.",

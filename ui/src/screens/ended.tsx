@@ -2,9 +2,9 @@
 
 import { useState } from "preact/hooks";
 
-import type { EndCode, ErrorCode, Screen, Search, Settings } from "../generated/contract";
+import type { EndCode, Screen, Search, Settings } from "../generated/contract";
 import { words, wordsElsewhere, wordsFor } from "../locale";
-import type { Words } from "../locale/errors.en";
+import type { Code, Words } from "../locale/errors.en";
 import type { View } from "../page-state";
 import { Button } from "../parts/button";
 import { Icon, Mark } from "../parts/icons";
@@ -34,9 +34,9 @@ function repeat(again: Search | null, failed: boolean) {
 }
 
 /** The user's token is never for the server of a link, so it says more to name that server. */
-const NEEDS_TOKEN = new Set<ErrorCode>(["SIGNALING_TOKEN_NEEDED", "SIGNALING_TOKEN_REFUSED"]);
+const NEEDS_TOKEN = new Set<Code>(["SIGNALING_TOKEN_NEEDED", "SIGNALING_TOKEN_REFUSED"]);
 
-function wordsAt({ otherServer }: EndedProps["screen"], code: ErrorCode): Words {
+function wordsAt({ otherServer }: EndedProps["screen"], code: Code): Words {
   if (otherServer === null) return wordsFor(code);
 
   const elsewhere = wordsElsewhere(code);
@@ -104,10 +104,11 @@ interface EndedProps extends View {
 }
 
 export function Ended({ screen, ...view }: EndedProps) {
-  const { reason, cause, durationMs } = screen;
+  const { reason, cause, problem, durationMs } = screen;
   const { act } = view;
-  // What is wrong with the server says more than that it could not be reached.
-  const code = cause ?? reason;
+  // What is wrong with the server says more than that it could not be reached, and why no connection
+  // came up more than that none did.
+  const code = cause ?? problem ?? reason;
   const { mismatch } = screen;
   const { what, todo } =
     mismatch === null ? (absence(screen) ?? wordsAt(screen, code)) : t.mismatch[mismatch];

@@ -451,6 +451,7 @@ describe("the end", () => {
       reason: "RELAY_REFUSED",
       cause: "SIGNALING_TOKEN_NEEDED",
       mismatch: null,
+      problem: null,
       durationMs: null,
       name: null,
       otherServer: null,
@@ -461,12 +462,31 @@ describe("the end", () => {
     expect(text(".problem-code")).toBe("SIGNALING_TOKEN_NEEDED");
   });
 
+  it("says why no connection came up, and what to do about it", () => {
+    const screen = {
+      kind: "ended",
+      reason: "CONNECTION_FAILED",
+      cause: null,
+      mismatch: null,
+      problem: "TURN_REFUSED",
+      durationMs: null,
+      name: null,
+      otherServer: null,
+      again: { kind: "anyone" },
+    } as const;
+    show(makeState({ screen }));
+    expect(text("#end-reason")).toBe(words.errors.TURN_REFUSED.what);
+    expect(text(".hint")).toBe(words.errors.TURN_REFUSED.todo);
+    expect(text(".problem-code")).toBe("TURN_REFUSED");
+  });
+
   it("does not send the user to the settings with the token of another server", () => {
     const screen = {
       kind: "ended",
       reason: "RELAY_REFUSED",
       cause: "SIGNALING_TOKEN_NEEDED",
       mismatch: null,
+      problem: null,
       durationMs: null,
       name: null,
       otherServer: "chat.example.org",
@@ -483,6 +503,7 @@ describe("the end", () => {
       reason: "HUNG_UP",
       cause: null,
       mismatch: null,
+      problem: null,
       durationMs: null,
       name: null,
       otherServer: null,

@@ -15,6 +15,7 @@ mod report_tap;
 mod retransmissions;
 mod sent_tap;
 mod streams;
+mod track_opening;
 mod undeclared_tap;
 
 pub(crate) use declared::Declared;
@@ -28,4 +29,5 @@ pub(crate) use repair_tap::RepairTap;
 pub(crate) use report_tap::ReportTap;
 use retransmissions::Retransmissions;
 pub(crate) use sent_tap::{SentStreams, SentTap};
+pub(crate) use track_opening::TrackOpening;
 pub(crate) use undeclared_tap::UndeclaredTap;

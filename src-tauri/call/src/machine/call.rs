@@ -242,6 +242,13 @@ impl CallMachine {
                     self.end(EndCode::NoTurnServer);
                 }
             }
+            Input::NoRoute(peer) => {
+                if let CallState::Connecting(session) = &self.state
+                    && session.peer == peer
+                {
+                    self.end(EndCode::ConnectionFailed);
+                }
+            }
             Input::SearchEnded(code) => {
                 if let CallState::Searching { .. } = self.state {
                     self.end(code);

@@ -12,6 +12,7 @@
 
 mod call;
 mod ids;
+mod problem;
 mod reason;
 mod session;
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub(crate) use call::CallMachine;
 pub(crate) use ids::{
     CandidateJson, DescriptionJson, KnockId, MoveJson, PeerId, SessionId, SocketId, Text,
 };
+pub use problem::ConnectProblem;
 pub use reason::{EndCode, EndReason};
 
 use std::time::{Duration, Instant};
@@ -156,6 +158,8 @@ pub(crate) enum Input {
     SignalingRefused(EndCode),
     /// Media may only go through a TURN server, and the signaling server offers none.
     NoTurnServer,
+    /// No route to the partner can come up, so that there is nothing to wait for.
+    NoRoute(PeerId),
     /// The signaling server ended the search, for this reason.
     SearchEnded(EndCode),
     /// Whether the person who is called hears it now.

@@ -3,6 +3,8 @@
 use serde::Serialize;
 use tandem_signaling::client::ClientErrorCode;
 
+use super::ConnectProblem;
+
 /// Why a call ended, as a stable code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
@@ -160,6 +162,9 @@ pub struct EndReason {
     /// For [`EndCode::RelayUnreachable`] and [`EndCode::RelayRefused`]: what is wrong with the
     /// signaling server.
     pub cause: Option<ClientErrorCode>,
+    /// For [`EndCode::ConnectTimeout`] and [`EndCode::ConnectionFailed`]: why no connection came up, as
+    /// far as that is known. The message is then about this.
+    pub problem: Option<ConnectProblem>,
 }
 
 impl From<EndCode> for EndReason {
@@ -168,6 +173,7 @@ impl From<EndCode> for EndReason {
             code,
             message: code.message().to_owned(),
             cause: None,
+            problem: None,
         }
     }
 }

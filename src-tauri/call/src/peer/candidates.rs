@@ -24,6 +24,8 @@ struct State {
     queue: CandidateQueue<RTCIceCandidateInit>,
     /// `a=ice-ufrag` of the description that they belong to (RFC 8839 §5.4).
     ufrag: String,
+    /// The partner has given one that can be checked.
+    has_any: bool,
     /// A task waits for the next one's turn.
     is_waiting: bool,
 }
@@ -38,6 +40,7 @@ impl Candidates {
         let state = State {
             queue: CandidateQueue::new(),
             ufrag: String::new(),
+            has_any: false,
             is_waiting: false,
         };
 
@@ -84,10 +87,20 @@ impl Candidates {
             return true;
         }
 
-        let is_kept = self.state.lock().queue.add(&line, candidate);
+        let is_kept = {
+            let mut state = self.state.lock();
+            let is_kept = state.queue.add(&line, candidate);
+            state.has_any |= is_kept;
+            is_kept
+        };
         self.hand_over().await;
         self.wait();
         is_kept
+    }
+
+    /// Whether the partner has given a candidate that can be checked.
+    pub(super) fn has_any(&self) -> bool {
+        self.state.lock().has_any
     }
 
     /// The type that the partner gave for an address.

@@ -13,6 +13,7 @@ use rtc::ice::mdns::MulticastDnsMode;
 use rtc::interceptor::Slot;
 use rtc::peer_connection::configuration::RTCOfferOptions;
 use tandem_media::codec::VideoCodec;
+use tandem_signaling::client::TrustedRoots;
 use tandem_trust::{Certificates, Fingerprint};
 use tokio::sync::mpsc::UnboundedSender;
 use webrtc::peer_connection::{
@@ -33,6 +34,7 @@ use super::route::{self, Route};
 use super::sockets::Sockets;
 use super::track::LocalTrack;
 use super::tracks::Tracks;
+use super::turn::{self, Turn, TurnProblem};
 use super::workarounds::{
     HandshakeDone, HandshakeRuntime, LinkLocal, multicast_dns, selected_pair,
 };
@@ -40,9 +42,10 @@ use super::{description, setup};
 use crate::congestion::{self, BitrateBounds};
 use crate::interceptors::{
     Declared, IdleReportTap, LastHeard, LastHeardTap, PassThrough, SentStreams, SentTap,
-    UndeclaredTap,
+    TrackOpening, UndeclaredTap,
 };
 use crate::link::LinkState;
+use crate::machine::ConnectProblem;
 use crate::partner_state::CHANNEL;
 
 /// Behind congestion control's own taps, in front of everything that consumes packets.
@@ -53,6 +56,9 @@ const UNDECLARED_TAP: Slot = Slot::Custom(2_410);
 
 /// Beside the others: packets have left the pacer here, and retransmissions are among them.
 const SENT_TAP: Slot = Slot::Custom(2_420);
+
+/// In front of everything that consumes packets.
+const TRACK_OPENING: Slot = Slot::Custom(2_440);
 
 /// Its reports need no pacing: there is nothing else to send.
 const IDLE_REPORT_TAP: Slot = Slot::Custom(2_430);
@@ -70,6 +76,8 @@ pub struct PeerConfig {
     pub link: BitrateBounds,
     /// STUN servers, and TURN servers with their credentials.
     pub ice_servers: Vec<RTCIceServer>,
+    /// Whose certificates TURN servers with TLS may have.
+    pub roots: TrustedRoots,
     /// Use TURN and nothing else: no address of this machine leaves it, neither in candidates nor
     /// in descriptions.
     pub relay_only: bool,
@@ -95,6 +103,7 @@ impl Default for PeerConfig {
             send_audio: true,
             link: BitrateBounds::default(),
             ice_servers: Vec::new(),
+            roots: TrustedRoots::default(),
             relay_only: false,
             hide_local_addresses: false,
             addresses: Vec::new(),
@@ -135,6 +144,7 @@ pub struct Peer {
     events: UnboundedSender<PeerEvent>,
     candidates: Arc<Candidates>,
     link_local: LinkLocal,
+    turn: Arc<Turn>,
 }
 
 impl Peer {
@@ -179,6 +189,7 @@ impl Peer {
                 UNDECLARED_TAP,
                 PassThrough::new(UndeclaredTap::new(declared.clone(), Box::new(undeclared))),
             )
+            .with(TRACK_OPENING, TrackOpening::default())
             .with(SENT_TAP, PassThrough::new(SentTap::new(Arc::clone(&sent))))
             .with(
                 IDLE_REPORT_TAP,
@@ -194,8 +205,13 @@ impl Peer {
         };
         let uses_mdns = mdns != MulticastDnsMode::Disabled;
 
-        let mut urls = config.ice_servers.iter().flat_map(|server| &server.urls);
-        let has_turn = urls.any(|url| url.starts_with("turn:") || url.starts_with("turns:"));
+        let has_turn = turn::has_turn(&config.ice_servers);
+        let route_watch: Arc<Mutex<RouteWatch>> = Arc::default();
+        let turn = Turn::new(
+            &config.ice_servers,
+            config.roots.clone(),
+            Arc::clone(&route_watch),
+        );
 
         let link_local = if config.link_local {
             LinkLocal::of_this_machine()
@@ -211,11 +227,11 @@ impl Peer {
             link_local.clone(),
             has_turn,
         );
-        let route_watch: Arc<Mutex<RouteWatch>> = Arc::default();
         let gate = Arc::new(Mutex::new(Gate::new(Instant::now())));
         let sockets = Sockets {
             link_local: link_local.clone(),
             disclosure,
+            turn: Arc::clone(&turn),
             route: Arc::clone(&route_watch),
             gate: Arc::clone(&gate),
             failures: Arc::default(),
@@ -230,7 +246,7 @@ impl Peer {
         let (certificate, fingerprint) = certificate::generate()?;
         let connection = PeerConnectionBuilder::new()
             .with_configuration(setup::first_configuration(
-                &config.ice_servers,
+                &turn.for_library(&config.ice_servers),
                 config.relay_only,
                 certificate,
             ))
@@ -271,6 +287,7 @@ impl Peer {
             negotiated: Negotiated::default(),
             events,
             link_local,
+            turn,
         })
     }
 
@@ -470,7 +487,8 @@ impl Peer {
         &mut self,
         servers: &[RTCIceServer],
     ) -> Result<(), PeerError> {
-        let changed = setup::configuration(servers, self.config.relay_only);
+        let servers = self.turn.for_library(servers);
+        let changed = setup::configuration(&servers, self.config.relay_only);
         self.connection
             .set_configuration(changed)
             .await
@@ -506,6 +524,11 @@ impl Peer {
 
     /// The address of this machine that media is sent from. `None` if that is not known.
     pub(crate) async fn local_address(&self) -> Option<IpAddr> {
+        let server = self.route_watch.lock().turn_server();
+        if let Some(local) = server.and_then(|server| self.turn.local_of(server)) {
+            return Some(local);
+        }
+
         let pair = selected_pair(&*self.connection).await?;
         let local = pair.local();
         let address = match local.typ {
@@ -594,6 +617,38 @@ impl Peer {
         &self.route_watch
     }
 
+    /// Whether the connection to the TURN server that media went through has ended. Returned once.
+    pub(crate) fn has_lost_turn(&self) -> bool {
+        self.turn.take_lost_route()
+    }
+
+    /// Why no connection comes up, as far as this side can tell by `now`. `None` while it may still come,
+    /// or if nothing is known to be wrong.
+    pub(crate) fn problem(&self, now: Instant) -> Option<ConnectProblem> {
+        let of_turn = self.turn.problem(now).map(|problem| match problem {
+            TurnProblem::Refused => ConnectProblem::TurnRefused,
+            TurnProblem::Failed => ConnectProblem::TurnFailed,
+            TurnProblem::Unreachable if self.turn.is_udp_only() => ConnectProblem::UdpBlocked,
+            TurnProblem::Unreachable => ConnectProblem::TurnUnreachable,
+        });
+
+        // Without TURN, a direct route is still possible, unless nothing else is allowed.
+        match of_turn {
+            Some(problem) if self.config.relay_only => Some(problem),
+            _ if !self.candidates.has_any() => Some(ConnectProblem::PartnerHasNoRoute),
+            None if !turn::has_turn(&self.config.ice_servers) => {
+                Some(ConnectProblem::NoTurnOffered)
+            }
+            problem => problem,
+        }
+    }
+
+    /// Whether no connection can come up, by what is known `now`: nothing but TURN is allowed, and no
+    /// server gives this side an address.
+    pub(crate) fn has_no_route(&self, now: Instant) -> bool {
+        self.config.relay_only && self.turn.problem(now).is_some()
+    }
+
     /// What has been sent to the partner.
     pub(crate) fn sent(&self) -> &SentStreams {
         &self.sent
@@ -601,7 +656,13 @@ impl Peer {
 
     /// The route that media takes. `None` until there is one.
     pub async fn route(&self) -> Option<Route> {
-        route::route(&*self.connection, &self.candidates, self.link.rtt()).await
+        let mut route = route::route(&*self.connection, &self.candidates, self.link.rtt()).await?;
+        if route.local == "relay" {
+            let server = self.route_watch.lock().turn_server();
+            route.relay_transport = Some(self.turn.transport_of(server));
+        }
+
+        Some(route)
     }
 
     /// Takes back this side's own offer.

@@ -20,6 +20,7 @@ mod setup;
 mod sockets;
 mod track;
 mod tracks;
+mod turn;
 mod workarounds;
 
 pub(crate) use checks::RouteHealth;
@@ -34,6 +35,9 @@ pub(crate) use negotiation::Negotiated;
 pub use negotiation::Refused;
 pub use route::Route;
 pub(crate) use track::LocalTrack;
+#[cfg(feature = "internals")]
+pub(crate) use turn::framing::read_stream as read_turn_stream;
+pub(crate) use turn::is_usable;
 
 /// Reads a description as far as Tandem does itself and, if it is an offer, negotiates twice with
 /// it, for fuzz targets.

@@ -24,6 +24,9 @@ pub struct Route {
     pub remote: String,
     /// `udp` or `tcp`.
     pub protocol: String,
+    /// How packets reach this side's TURN server: `udp`, `tcp` or `tls`. `None` if they go through none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relay_transport: Option<&'static str>,
     /// Round-trip time, ms.
     pub rtt_ms: Option<f32>,
     /// The DTLS cipher suite.
@@ -58,6 +61,7 @@ pub(super) async fn route(
         local: pair.local().typ.to_string(),
         remote: announced.map_or_else(|| remote.typ.to_string(), str::to_owned),
         protocol: pair.local().protocol.to_string(),
+        relay_transport: None,
         rtt_ms: rtt.map(|rtt| rtt.as_secs_f32() * 1e3),
         dtls: ciphers.dtls_cipher.clone(),
         srtp: ciphers.srtp_cipher.clone(),

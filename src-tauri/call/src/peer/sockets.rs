@@ -9,6 +9,7 @@ use webrtc::runtime::{AsyncUdpSocket, Runtime};
 
 use super::checks::{CheckedSocket, Gate, RouteWatch, SendFailures};
 use super::privacy::Disclosure;
+use super::turn::{Turn, TurnSocket};
 use super::workarounds::LinkLocal;
 
 /// How the sockets of a connection are wrapped.
@@ -18,6 +19,8 @@ pub(super) struct Sockets {
     pub(super) link_local: LinkLocal,
     /// Which addresses may be checked.
     pub(super) disclosure: Disclosure,
+    /// The TURN servers that are reached over TCP and TLS.
+    pub(super) turn: Arc<Turn>,
     /// Which checks may pass, of all sockets together.
     pub(super) gate: Arc<Mutex<Gate>>,
     /// The route that media takes through one of them.
@@ -36,6 +39,7 @@ impl Sockets {
         let bound = socket.local_addr()?;
         let is_loopback = bound.ip().is_loopback() && !self.link_local.is_stand_in(bound);
         let inner = self.link_local.wrap(socket, runtime)?;
+        let inner = TurnSocket::new(inner, Arc::clone(&self.turn))?;
         Ok(CheckedSocket::new(
             inner,
             is_loopback,

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use tandem_signaling::message::IceServer;
 
+use crate::peer;
+
 /// Ask for fresh credentials after this fraction of their lifetime.
 const RENEW_AT: f64 = 0.75;
 
@@ -27,12 +29,13 @@ impl IceServers {
         &self.servers
     }
 
-    /// Whether there is a TURN server with credentials.
+    /// Whether there is a TURN server with credentials that Tandem knows how to reach.
     pub(super) fn has_turn(&self) -> bool {
-        let is_turn = |url: &String| url.starts_with("turn:") || url.starts_with("turns:");
-        self.servers
-            .iter()
-            .any(|server| server.credential.is_some() && server.urls.iter().any(is_turn))
+        self.servers.iter().any(|server| {
+            let username = server.username.as_deref().unwrap_or_default();
+            let credential = server.credential.as_deref().unwrap_or_default();
+            peer::is_usable(&server.urls, username, credential)
+        })
     }
 
     /// Whether there is a STUN or TURN server, so that this machine can learn its public address.
@@ -157,6 +160,28 @@ mod tests {
         servers.on_signaling_lost();
         assert_eq!(servers.poll_timeout(), None);
         assert!(servers.has_turn(), "the servers known so far stay usable");
+    }
+
+    #[test]
+    fn a_turn_server_that_cannot_be_used_does_not_count() {
+        let mut servers = IceServers::default();
+        for (url, expected) in [
+            ("turns:turn.example?transport=udp", false),
+            ("turn:turn.example?transport=sctp", false),
+            ("turn:", false),
+            ("turns:turn.example", true),
+            ("turn:turn.example?transport=tcp", true),
+        ] {
+            let mut offered = turn("a");
+            offered[0].urls = vec![url.into()];
+            servers.on_registered(Instant::now(), &offered);
+            assert_eq!(servers.has_turn(), expected, "{url}");
+        }
+
+        let mut nameless = turn("a");
+        nameless[0].username = None;
+        servers.on_registered(Instant::now(), &nameless);
+        assert!(!servers.has_turn(), "the server would refuse it");
     }
 
     #[test]

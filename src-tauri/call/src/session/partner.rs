@@ -121,6 +121,11 @@ impl PartnerConnection {
         self.held.len() <= MAX_HELD
     }
 
+    /// Whether the call has begun.
+    pub(super) fn has_begun(&self) -> bool {
+        self.history.is_some()
+    }
+
     /// What was held, when the call begins.
     pub(super) fn release(&mut self) -> Vec<PeerEvent> {
         std::mem::take(&mut self.held)

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tandem_call::CallEventKind;
-use tandem_call::{EndCode, EndReason};
+use tandem_call::{ConnectProblem, EndCode, EndReason};
 use tandem_media::error::{MediaEvent, MediaPart};
 use tandem_media::video::VideoSpec;
 use tandem_signaling::ServerUrl;
@@ -237,6 +237,7 @@ impl App {
         self.state.screen = Screen::Ended {
             reason: code,
             cause,
+            problem: None,
             duration_ms: lasted.map(millis),
             mismatch: call.trust.mismatch(code),
             name: call.partner_name,
@@ -248,6 +249,13 @@ impl App {
                 .map(|target| target.shown(own_server.as_ref())),
         };
         self.again = again;
+    }
+
+    /// Says on the last screen why no connection came up.
+    fn show_problem(&mut self, found: Option<ConnectProblem>) {
+        if let Screen::Ended { problem, .. } = &mut self.state.screen {
+            *problem = found;
+        }
     }
 
     pub(super) fn on_call_event(&mut self, now: Now, event: CallEventKind) {
@@ -324,7 +332,13 @@ impl App {
                 call.partner_refuses_video = refused.video;
             }),
             CallEventKind::Ended {
-                reason: EndReason { code, cause, .. },
+                reason:
+                    EndReason {
+                        code,
+                        cause,
+                        problem,
+                        ..
+                    },
             } => match &self.call {
                 // The partner left in the moment in which the user pressed Next: the engine has
                 // ended the call instead of searching.
@@ -336,7 +350,10 @@ impl App {
                         self.state.screen = Screen::Lobby;
                     }
                 }
-                _ => self.ended(now, code, cause),
+                _ => {
+                    self.ended(now, code, cause);
+                    self.show_problem(problem);
+                }
             },
         }
     }

@@ -1,7 +1,7 @@
 //! The app's screens: home, search, connecting, call, and the end of a call.
 
 use serde::Serialize;
-use tandem_call::EndCode;
+use tandem_call::{ConnectProblem, EndCode};
 use tandem_signaling::client::ClientErrorCode;
 use ts_rs::TS;
 
@@ -50,6 +50,8 @@ pub enum Screen {
         reason: EndCode,
         /// What is wrong with the signaling server, if it ended for that reason.
         cause: Option<ClientErrorCode>,
+        /// Why no connection came up, if it ended for that reason and that is known.
+        problem: Option<ConnectProblem>,
         /// What did not match, if it ended for that reason.
         mismatch: Option<Mismatch>,
         /// How long it lasted; `null` if it never connected.

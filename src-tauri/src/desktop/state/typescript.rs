@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use tandem_call::EndCode;
+use tandem_call::{ConnectProblem, EndCode};
 use tandem_media::MediaErrorCode;
 use tandem_signaling::client::ClientErrorCode;
 use tandem_signaling::message::{
@@ -106,6 +106,7 @@ fn contract() -> String {
         declaration::<ErrorCode>(),
         declaration::<MediaErrorCode>(),
         declaration::<EndCode>(),
+        declaration::<ConnectProblem>(),
         declaration::<ClientErrorCode>(),
         declaration::<AppErrorCode>(),
         declaration::<ProblemPlace>(),

@@ -231,8 +231,14 @@ impl RouteWatch {
         Some((local.ip(), remote.address().ip()))
     }
 
+    /// The TURN server of this side that media goes through.
+    pub(in crate::peer) fn turn_server(&self) -> Option<SocketAddr> {
+        let (_, end) = self.used.as_ref()?.route;
+        (!matches!(end, End::Direct(_))).then(|| end.address())
+    }
+
     /// Whether media goes through the TURN server at the second address, from the socket at the first.
-    pub(super) fn goes_through(&self, (local, server): (SocketAddr, SocketAddr)) -> bool {
+    pub(in crate::peer) fn goes_through(&self, (local, server): (SocketAddr, SocketAddr)) -> bool {
         let Some((from, end)) = self.used.as_ref().map(|used| used.route) else {
             return false;
         };

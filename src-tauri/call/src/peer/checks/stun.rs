@@ -23,7 +23,7 @@ const USE_CANDIDATE: u16 = 0x0025;
 const DATA: u16 = 0x0013;
 
 /// Identifies a request; its answer carries the same one.
-pub(super) type Transaction = [u8; 12];
+pub(in crate::peer) type Transaction = [u8; 12];
 
 /// The other end of a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -139,14 +139,16 @@ fn binding<'a>(message: &Message<'a>) -> Option<IceMessage<'a>> {
 }
 
 /// A STUN message.
-struct Message<'a> {
-    kind: u16,
-    transaction: Transaction,
+pub(in crate::peer) struct Message<'a> {
+    /// Its class and method.
+    pub(in crate::peer) kind: u16,
+    pub(in crate::peer) transaction: Transaction,
     attributes: &'a [u8],
 }
 
 impl<'a> Message<'a> {
-    fn parse(datagram: &'a [u8]) -> Option<Self> {
+    /// The message that a datagram is.
+    pub(in crate::peer) fn parse(datagram: &'a [u8]) -> Option<Self> {
         if datagram.get(4..8)? != COOKIE {
             return None;
         }
@@ -160,7 +162,7 @@ impl<'a> Message<'a> {
     }
 
     /// The value of the first attribute of a type.
-    fn attribute(&self, wanted: u16) -> Option<&'a [u8]> {
+    pub(in crate::peer) fn attribute(&self, wanted: u16) -> Option<&'a [u8]> {
         let mut rest = self.attributes;
         loop {
             let (kind, length) = (number(rest, 0)?, usize::from(number(rest, 2)?));

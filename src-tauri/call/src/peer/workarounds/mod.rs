@@ -15,7 +15,7 @@
 //! | `mdns.rs` | without multicast, the whole connection fails to start | to be filed |
 //! | `link_local.rs` | a machine with link-local addresses alone has no candidates | to be filed |
 //!
-//! Three more live elsewhere, because they do more than work around something or belong to code there:
+//! Five more live elsewhere, because they do more than work around something or belong to code there:
 //!
 //! - `peer/checks/socket.rs` counts packets that the system refuses as lost where media goes through a
 //!   TURN server. The driver (`poll_writes`, 1.b) drops the allocation after the first one. No upstream
@@ -25,6 +25,11 @@
 //!   whatever the round-trip time and however long the outage was. No upstream issue known; to be
 //!   filed: "NACK generator: pace retries by the round-trip time, and leave gaps after an outage to
 //!   a keyframe".
+//! - `peer/turn/` reaches TURN servers over TCP and TLS, which the library skips (`turn_relayer.rs`,
+//!   `gather`). Related: webrtc-rs/webrtc#848.
+//! - `interceptors/track_opening.rs` keeps the first packets of a track, which the driver drops if they
+//!   come through TURN (`poll_reads`). No upstream issue known; to be filed: "The first packets of a track
+//!   are lost through TURN".
 //! - `peer/privacy.rs` also strips `raddr` and `rport` from relay candidates. The library writes
 //!   the local address there even with the relay transport policy; browsers write 0.0.0.0. No
 //!   upstream issue known; to be filed: "relay candidates reveal the local address in raddr with

@@ -223,6 +223,7 @@ impl Driver {
             send_audio: options.negotiate_audio || self.audio.has_source(),
             link: link_bounds(options.max_bitrate_bps),
             ice_servers: signaling::ice_servers(self.server.ice_servers.servers()),
+            roots: options.signaling.roots.clone(),
             relay_only: options.is_relayed(has_turn),
             hide_local_addresses: options.hides_local_addresses(),
             addresses: options.media_addresses.clone(),
@@ -271,6 +272,11 @@ impl Driver {
             return;
         };
 
+        self.problem = if partner.has_begun() {
+            None
+        } else {
+            partner.peer.problem(Instant::now())
+        };
         let engine = self.audio.engine().map(Arc::as_ref);
         let stats = partner.stats(Instant::now(), engine).await;
         *self.output.final_stats.lock() = stats;
@@ -326,6 +332,13 @@ impl Driver {
                 {
                     reason.message = error.to_string();
                     reason.cause = Some(error.code());
+                }
+
+                if let EndCode::ConnectTimeout | EndCode::ConnectionFailed = reason.code
+                    && let Some(problem) = self.problem
+                {
+                    reason.message = problem.message().to_owned();
+                    reason.problem = Some(problem);
                 }
 
                 CallEventKind::Ended { reason }

@@ -30,7 +30,9 @@ use super::{
     CallCommand, CallEvent, CallEventKind, CallOptions, CallOutput, CallStats, Profile,
     ReportOutcome, report, signaling,
 };
-use crate::machine::{CallMachine, EndCode, Input, Match, PeerFault, PeerId, Phase};
+use crate::machine::{
+    CallMachine, ConnectProblem, EndCode, Input, Match, PeerFault, PeerId, Phase,
+};
 use crate::partner_state::PartnerState;
 use crate::peer::PeerEvent;
 
@@ -79,6 +81,8 @@ pub(super) struct Driver {
     probed_at: Instant,
     /// When the task last looked at the time.
     awake_at: Instant,
+    /// Why no connection to the newest partner came up.
+    problem: Option<ConnectProblem>,
     /// The addresses of this machine, in a call over its own sockets.
     network: Option<NetworkWatch>,
 }
@@ -144,6 +148,7 @@ impl Driver {
             partner: None,
             probed_at: Instant::now(),
             awake_at: Instant::now(),
+            problem: None,
             network: None,
         }
     }
@@ -566,6 +571,13 @@ impl Driver {
         }
 
         self.check_certificates().await;
+        if let Some(partner) = &self.partner
+            && self.machine.phase() == Phase::Connecting
+            && partner.peer.has_no_route(now)
+        {
+            self.machine.handle(now, Input::NoRoute(partner.id));
+        }
+
         self.check_partner(now);
         self.check_network(now, line).await;
 
@@ -649,6 +661,13 @@ impl Driver {
         let mut is_lost = partner.peer.route_watch().lock().has_moved(now);
         if is_lost {
             tracing::info!("the partner sends from another address: looking for a route there");
+        }
+
+        if partner.peer.has_lost_turn() {
+            tracing::info!(
+                "the connection to the TURN server has ended: looking for another route"
+            );
+            is_lost = true;
         }
 
         is_lost |= self.have_addresses_changed(now, line).await;

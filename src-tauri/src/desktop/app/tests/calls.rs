@@ -102,6 +102,7 @@ fn a_call_goes_from_search_to_end() {
     let end = Screen::Ended {
         reason: EndCode::PartnerLeft,
         mismatch: None,
+        problem: None,
         cause: None,
         duration_ms: Some(30_000),
         name: Some("Bea".into()),

@@ -142,10 +142,12 @@ mod tests {
     #![allow(clippy::disallowed_methods, reason = "tests choose their own epoch")]
 
     use parking_lot::Mutex;
+    use tandem_signaling::client::TrustedRoots;
 
     use super::*;
     use crate::peer::checks::Gate;
     use crate::peer::privacy::Disclosure;
+    use crate::peer::turn::Turn;
     use crate::peer::workarounds::LinkLocal;
 
     #[test]
@@ -154,6 +156,7 @@ mod tests {
         let sockets = Sockets {
             disclosure: Disclosure::All,
             link_local: LinkLocal::none(),
+            turn: Turn::new(&[], TrustedRoots::default(), Arc::default()),
             gate: Arc::new(Mutex::new(Gate::new(Instant::now()))),
             route: Arc::default(),
             failures: Arc::default(),

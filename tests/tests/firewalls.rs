@@ -1,0 +1,263 @@
+//! Calls from networks whose firewalls let no UDP through: media goes to a TURN server over TCP or TLS.
+//! Where it cannot, the report says why.
+
+#![cfg(target_os = "linux")]
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use serde_json::Value;
+use tandem_tests::authority::{Authority, Validity};
+use tandem_tests::{Coturn, Network, Outcome, Part, ServerProcess, Tandem, built, require};
+
+/// Limit for a call of a few seconds from start to exit, on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(60);
+const SECRET: &str = "a shared secret";
+
+/// The hosts by their numbers.
+const PEOPLE: [usize; 2] = [0, 1];
+const FIREWALL: usize = 2;
+const SERVERS: usize = 3;
+
+/// Two people, each in a network of their own, behind one firewall; the servers are on the other side.
+fn network() -> Network {
+    let network =
+        Network::with_addresses(&["10.1.0.1/24", "10.2.0.1/24", "10.1.0.254/24", "10.9.0.1/24"])
+            .expect("a network of four");
+    network
+        .host(SERVERS)
+        .add_address("10.9.0.2/24")
+        .expect("an address");
+    let firewall = network.host(FIREWALL);
+    for address in ["10.2.0.254/24", "10.9.0.254/24"] {
+        firewall.add_address(address).expect("an address");
+    }
+
+    firewall.forward().expect("it forwards");
+    for (host, gateway) in [
+        (0, "10.1.0.254"),
+        (1, "10.2.0.254"),
+        (SERVERS, "10.9.0.254"),
+    ] {
+        network.host(host).without_ipv6().expect("IPv6 goes");
+        network.host(host).set_gateway(gateway).expect("a gateway");
+    }
+
+    network
+}
+
+/// A signaling server at `address` that names the TURN servers at `turn`.
+fn signaling(network: &Network, address: &str, turn: &[&str], secret: &str) -> ServerProcess {
+    let mut command = network.host(SERVERS).command(built("tandem-signaling"));
+    command.args(["--listen", address, "--turn-secret", secret]);
+    for url in turn {
+        command.args(["--turn-url", url]);
+    }
+
+    ServerProcess::start_command(command).expect("the server listens on the host's address")
+}
+
+/// Both people start a call with these arguments.
+fn call(network: &Network, server: &ServerProcess, arguments: &[&str]) -> [Outcome; 2] {
+    let url = server.url();
+    let usual = [
+        "--signaling",
+        &url,
+        "--room",
+        "turn",
+        "--duration",
+        "8s",
+        "--size",
+        "640x360",
+        "--video",
+        "test",
+        "--audio",
+        "test",
+        "--speaker",
+        "none",
+        "--wait",
+        "30s",
+    ];
+    let arguments = [&usual[..], arguments].concat();
+    let people = PEOPLE
+        .map(|number| Tandem::start_on(network.host(number), &arguments).expect("Tandem starts"));
+    people.map(|person| person.finish(TIMEOUT).expect("the call ends by itself"))
+}
+
+/// Checks that media went through the TURN server, over `transport`, and that no log names a server.
+fn assert_relayed(outcomes: &[Outcome], transport: &str) {
+    for outcome in outcomes {
+        outcome.assert_ok(transport);
+        outcome.assert_relayed(transport);
+        assert_eq!(
+            outcome.report["route"]["relayTransport"], transport,
+            "the report says how the server was reached: {}",
+            outcome.report["route"]
+        );
+        let frames = outcome.figure("/video/received/frames");
+        assert!(frames > 10.0, "video flows, not {frames} frames");
+        for address in ["10.9.0.2", "240.0.0."] {
+            assert!(
+                !outcome.log.contains(address),
+                "the log names no TURN server ({address}):\n{}",
+                outcome.log
+            );
+        }
+    }
+}
+
+fn at(address: &str) -> SocketAddr {
+    address.parse().expect("an address and a port")
+}
+
+#[test]
+fn where_udp_is_dropped_a_call_goes_over_tcp() {
+    require!(Part::Network, Part::Coturn);
+    let network = network();
+    network.host(FIREWALL).block_udp().expect("no UDP");
+    let host = network.host(SERVERS);
+    let _turn =
+        Coturn::start_over_tcp_on(host, at("10.9.0.2:3478"), None, SECRET).expect("coturn starts");
+    // There is one over UDP, too, as usual; nobody can reach it.
+    let turn = [
+        "turn:10.9.0.2:3478?transport=udp",
+        "turn:10.9.0.2:3478?transport=tcp",
+    ];
+    let server = signaling(&network, "10.9.0.1:9000", &turn, SECRET);
+
+    assert_relayed(&call(&network, &server, &[]), "tcp");
+}
+
+#[test]
+fn through_port_443_alone_a_call_goes_over_tls() {
+    require!(Part::Network, Part::Coturn);
+    let network = network();
+    network
+        .host(FIREWALL)
+        .pass_only_tcp(443)
+        .expect("only port 443");
+    let authority = Authority::new().expect("an authority");
+    let identity = authority
+        .sign(&["10.9.0.2"], Validity::Valid)
+        .expect("a certificate");
+    let host = network.host(SERVERS);
+    let _turn = Coturn::start_over_tcp_on(host, at("10.9.0.2:443"), Some(&identity), SECRET)
+        .expect("coturn starts");
+    let turn = [
+        "turn:10.9.0.2:3478?transport=udp",
+        "turns:10.9.0.2:443?transport=tcp",
+    ];
+    let server = signaling(&network, "10.9.0.1:443", &turn, SECRET);
+    let trust = ["--ca-file", authority.file().to_str().expect("UTF-8")];
+
+    assert_relayed(&call(&network, &server, &trust), "tls");
+
+    // Its certificate is checked: without the authority there is no call.
+    for outcome in call(&network, &server, &["--relay-only"]) {
+        assert_eq!(outcome.code, Some(4), "{}", outcome.report);
+    }
+}
+
+#[test]
+fn where_udp_comes_through_nothing_else_is_used() {
+    require!(Part::Network, Part::Coturn);
+    let network = network();
+    let host = network.host(SERVERS);
+    let turn = Coturn::start_on(host, at("10.9.0.2:3478").ip(), SECRET).expect("coturn starts");
+    let unused = host.run(|| TcpListener::bind("10.9.0.2:3479").expect("a free port"));
+    unused.set_nonblocking(true).expect("a plain socket");
+    let urls = [
+        "turn:10.9.0.2:3479?transport=tcp",
+        "turn:10.9.0.2:3478?transport=udp",
+    ];
+    let server = signaling(&network, "10.9.0.1:9000", &urls, SECRET);
+
+    assert_relayed(&call(&network, &server, &["--relay-only"]), "udp");
+    let came = unused.accept().map(|_| ()).map_err(|error| error.kind());
+    assert_eq!(
+        came,
+        Err(ErrorKind::WouldBlock),
+        "nobody has connected over TCP:\n{}",
+        turn.log()
+    );
+}
+
+/// Checks that nobody got a call, that at least one side says `reason` and `code`, and that the other
+/// says so too or was left by it.
+fn assert_told(outcomes: &[Outcome], code: &str, reason: &str) {
+    let errors: Vec<&Value> = outcomes.iter().map(|it| &it.report["error"]).collect();
+    assert!(
+        errors
+            .iter()
+            .any(|error| error["code"] == code && error["reason"] == reason),
+        "one side says why: {errors:?}"
+    );
+    for (outcome, error) in outcomes.iter().zip(&errors) {
+        assert_eq!(outcome.code, Some(4), "no connection: {error}");
+        assert!(
+            error["reason"] == reason || error["code"] == "PARTNER_LEFT",
+            "{error}"
+        );
+        assert_eq!(
+            outcome.report["timingsMs"]["connected"],
+            Value::Null,
+            "nothing came up"
+        );
+    }
+}
+
+#[test]
+fn a_turn_server_that_refuses_the_credentials_is_told() {
+    require!(Part::Network, Part::Coturn);
+    let network = network();
+    let host = network.host(SERVERS);
+    let _turn = Coturn::start_on(host, at("10.9.0.2:3478").ip(), SECRET).expect("coturn starts");
+    for url in ["turn:10.9.0.2:3478", "turn:10.9.0.2:3478?transport=tcp"] {
+        let server = signaling(&network, "10.9.0.1:9000", &[url], "another secret");
+        let outcomes = call(&network, &server, &["--relay-only"]);
+        // Not after the time that connecting may take, which would be CONNECT_TIMEOUT.
+        assert_told(&outcomes, "CONNECTION_FAILED", "TURN_REFUSED");
+    }
+}
+
+#[test]
+fn a_firewall_that_drops_udp_is_told_if_there_is_no_other_turn_server() {
+    require!(Part::Network, Part::Coturn);
+    let network = network();
+    network.host(FIREWALL).block_udp().expect("no UDP");
+    let host = network.host(SERVERS);
+    let _turn = Coturn::start_on(host, at("10.9.0.2:3478").ip(), SECRET).expect("coturn starts");
+    let server = signaling(&network, "10.9.0.1:9000", &["turn:10.9.0.2:3478"], SECRET);
+    let outcomes = call(&network, &server, &["--relay-only"]);
+    assert_told(&outcomes, "CONNECTION_FAILED", "UDP_BLOCKED");
+}
+
+#[test]
+fn a_turn_server_that_is_away_is_told() {
+    require!(Part::Network);
+    let network = network();
+    let urls = ["turn:10.9.0.2:3478", "turns:10.9.0.2:443"];
+    let server = signaling(&network, "10.9.0.1:9000", &urls, SECRET);
+    let outcomes = call(&network, &server, &["--relay-only"]);
+    assert_told(&outcomes, "CONNECTION_FAILED", "TURN_UNREACHABLE");
+}
+
+#[test]
+fn a_server_without_turn_is_told_where_no_direct_route_exists() {
+    require!(Part::Network);
+    let network = network();
+    network.host(FIREWALL).block_udp().expect("no UDP");
+    let mut command = network.host(SERVERS).command(built("tandem-signaling"));
+    command.args(["--listen", "10.9.0.1:9000"]);
+    let server = ServerProcess::start_command(command).expect("the server listens");
+    let outcomes = call(&network, &server, &[]);
+    let problems = outcomes
+        .iter()
+        .map(|it| it.report["error"]["reason"].as_str());
+    assert!(
+        problems.clone().any(|it| it == Some("NO_TURN_OFFERED")),
+        "one side at least says why: {:?}",
+        problems.collect::<Vec<_>>()
+    );
+}
