@@ -207,9 +207,12 @@ fn upgrade_request(input: &[u8]) {
     }
 }
 
+/// A packet: sequence number, frame, marker, milliseconds since the last one, and payload.
+type RtpPacket = (u16, u8, bool, u8, Vec<u8>);
+
 /// RTP payloads from a hostile partner, through the frame assembler: memory stays bounded.
 fn video_packets(input: &[u8]) {
-    with(input, |input: (bool, Vec<(u16, u8, bool, u8, Vec<u8>)>)| {
+    with(input, |input: (bool, Vec<RtpPacket>)| {
         let (h264, packets) = input;
         let codec = if h264 {
             VideoCodec::H264

@@ -378,7 +378,7 @@ mod tests {
       "process": { "cpuSeconds": 0.0, "peakRssBytes": 0 } }"#;
 
     /// The fields beyond the contract.
-    const EXTRAS: [&str; 12] = [
+    const EXTRAS: [&str; 13] = [
         "route.relayTransport",
         "warnings",
         "refused",
