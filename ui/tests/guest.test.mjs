@@ -231,7 +231,8 @@ describe("the page", () => {
       await harness.hear(page, "webrtc_offer");
       const answer = { type: "answer", sdp: "garbage" };
       harness.say(page, { type: "webrtc_answer", answer, sessionId: "session", seq: 1 });
-      await page.waitForSelector("#end-reason[data-reason=noRoute]");
+      // It has no proof of the words either, and that comes first.
+      await page.waitForSelector("#end-reason[data-reason=codeMismatch]");
     });
   });
 

@@ -279,15 +279,15 @@ export const ERRORS = {
     todo: "Try again later.",
   },
   UDP_BLOCKED: {
-    what: "Your network blocks video calls.",
-    todo: "Use another network, such as your phone's.",
+    what: "The server that forwards calls doesn't answer. Your network may block it.",
+    todo: "Use another network, such as your phone's, or try again later.",
   },
   TURN_UNREACHABLE: {
     what: "The server that forwards calls doesn't answer.",
     todo: "Use another network, or try again later.",
   },
   PARTNER_HAS_NO_ROUTE: {
-    what: "The other person's network blocks video calls.",
+    what: "The other person's app found no way to connect.",
     todo: "Ask them to use another network.",
   },
   BAD_DESCRIPTION: {

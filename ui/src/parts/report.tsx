@@ -6,6 +6,7 @@ import { MAX_REPORT_CHARS, type ReportReason, type StrangerState } from "../gene
 import { words } from "../locale";
 import type { View } from "../page-state";
 import { Button, type ButtonProps } from "./button";
+import { Icon } from "./icons";
 
 const t = words.report;
 const REASONS: ReportReason[] = ["nudity", "harassment", "minor", "spam", "other"];
@@ -17,6 +18,26 @@ interface ReportProps extends Pick<View, "act"> {
 /** Opens the dialog. */
 export function ReportButton(props: Required<Pick<ButtonProps, "kind" | "onClick">>) {
   return <Button action="report" icon="flag" label={t.open} describe={t.openLabel} {...props} />;
+}
+
+/** Opens the dialog, among the badges of a call. */
+export function ReportBadge({ onClick }: { onClick: () => void }) {
+  return (
+    <li>
+      <button
+        type="button"
+        class="badge button-badge"
+        data-action="report"
+        aria-haspopup="dialog"
+        aria-label={t.openLabel}
+        title={t.openLabel}
+        onClick={onClick}
+      >
+        <Icon name="flag" />
+        <span>{t.open}</span>
+      </button>
+    </li>
+  );
 }
 
 interface DialogProps extends ReportProps {

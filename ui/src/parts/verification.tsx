@@ -29,7 +29,7 @@ export function VerificationBadge({ call, onOpen }: { call: InCall; onOpen: () =
     <li>
       <button
         type="button"
-        class="badge verification-badge"
+        class="badge button-badge"
         data-badge="verification"
         data-action="verification"
         data-verification={badge}

@@ -12,7 +12,7 @@ import { Bars, Icon, Mark } from "../parts/icons";
 import { Heading } from "../parts/layout";
 import { About, Avatar, Foreign, InCommon, Sentence } from "../parts/person";
 import { Problems } from "../parts/problems";
-import { ReportButton, ReportDialog } from "../parts/report";
+import { ReportBadge, ReportDialog } from "../parts/report";
 import { badgeIcon, VerificationBadge, VerificationDialog } from "../parts/verification";
 import { titleOf, withName } from "../person";
 import { clock } from "../time";
@@ -42,7 +42,15 @@ export function InCall({ call, ...view }: View & { call: Call }) {
             <About partner={partner} />
             {stranger && <InCommon interests={stranger.interests} />}
           </div>
-          <Badges call={call} onVerify={verify} />
+          <Badges call={call} onVerify={verify}>
+            {stranger && (
+              <ReportBadge
+                onClick={() => {
+                  setReporting(true);
+                }}
+              />
+            )}
+          </Badges>
           <time id="call-time" role="timer" aria-label={t.time}>
             {clock(page.nowMs - call.connectedAtMs)}
           </time>
@@ -52,13 +60,7 @@ export function InCall({ call, ...view }: View & { call: Call }) {
           <Notes call={call} />
         </div>
         <SelfView call={call} />
-        <Controls
-          call={call}
-          onReport={() => {
-            setReporting(true);
-          }}
-          {...view}
-        />
+        <Controls call={call} {...view} />
       </main>
       {stranger && (
         <ReportDialog
@@ -122,7 +124,8 @@ function Stage({ call, act, nowMs }: Pick<View, "act"> & { call: Call; nowMs: nu
 }
 
 /** What is worth knowing about the other side now, and how good the connection is. */
-function Badges({ call, onVerify }: { call: Call; onVerify: () => void }) {
+function Badges(props: { call: Call; onVerify: () => void; children: ComponentChildren }) {
+  const { call, onVerify, children } = props;
   const { partner, partnerMuted, partnerRefusesAudio, partnerRefusesVideo } = call;
   const { muted, cameraOn, sendsVideo } = call;
   return (
@@ -149,6 +152,7 @@ function Badges({ call, onVerify }: { call: Call; onVerify: () => void }) {
       <li>
         <Connection call={call} onVerify={onVerify} />
       </li>
+      {children}
     </ul>
   );
 }
@@ -275,7 +279,7 @@ function SelfView({ call }: { call: Call }) {
   );
 }
 
-function Controls({ call, state, act, onReport }: View & { call: Call; onReport: () => void }) {
+function Controls({ call, state, act }: View & { call: Call }) {
   const { muted, cameraOn } = call;
   const { singleKeyShortcuts } = state.settings;
   return (
@@ -290,7 +294,6 @@ function Controls({ call, state, act, onReport }: View & { call: Call; onReport:
         onClick={act.openSettings}
       />
       <span class="divider" aria-hidden="true" />
-      {state.stranger && <ReportButton kind="control" onClick={onReport} />}
       {/* One wrong click does not leave a person one knows for a stranger. */}
       {!call.known && (
         <Button

@@ -11,7 +11,7 @@ pub enum ConnectProblem {
     NoTurnOffered,
     /// The TURN server refuses the credentials that the signaling server gave.
     TurnRefused,
-    /// The TURN server has no room, or another error.
+    /// The TURN server has no room, or answers with another error.
     TurnFailed,
     /// The TURN servers are all reached over UDP, and none answers.
     UdpBlocked,

@@ -24,7 +24,7 @@ struct State {
     queue: CandidateQueue<RTCIceCandidateInit>,
     /// `a=ice-ufrag` of the description that they belong to (RFC 8839 §5.4).
     ufrag: String,
-    /// The partner has given one that can be checked.
+    /// The partner has given one.
     has_any: bool,
     /// A task waits for the next one's turn.
     is_waiting: bool,
@@ -83,24 +83,21 @@ impl Candidates {
     /// there are too many.
     pub(super) async fn add(self: &Arc<Self>, candidate: RTCIceCandidateInit) -> bool {
         let line = candidate.candidate.clone();
+        self.state.lock().has_any = true;
         if !self.disclosure.may_check_candidate(&line) {
             return true;
         }
 
-        let is_kept = {
-            let mut state = self.state.lock();
-            let is_kept = state.queue.add(&line, candidate);
-            state.has_any |= is_kept;
-            is_kept
-        };
+        let is_kept = self.state.lock().queue.add(&line, candidate);
         self.hand_over().await;
         self.wait();
         is_kept
     }
 
-    /// Whether the partner has given a candidate that can be checked.
-    pub(super) fn has_any(&self) -> bool {
-        self.state.lock().has_any
+    /// Whether the partner has described itself, and given no candidate.
+    pub(super) fn is_empty(&self) -> bool {
+        let state = self.state.lock();
+        !state.ufrag.is_empty() && !state.has_any
     }
 
     /// The type that the partner gave for an address.

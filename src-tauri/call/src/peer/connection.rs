@@ -327,6 +327,7 @@ impl Peer {
         }
 
         self.sent_candidates.forget();
+        self.turn.start_over();
         self.offer(true).await
     }
 
@@ -374,6 +375,7 @@ impl Peer {
         self.declared.set(self.negotiation.streams());
         if is_restart {
             self.sent_candidates.forget();
+            self.turn.start_over();
         }
 
         self.tracks.add_agreed(&negotiated).await?;
@@ -632,14 +634,19 @@ impl Peer {
             TurnProblem::Unreachable => ConnectProblem::TurnUnreachable,
         });
 
+        // With a route, something else was wrong.
+        if self.gate.lock().has_answer() {
+            return None;
+        }
+
         // Without TURN, a direct route is still possible, unless nothing else is allowed.
         match of_turn {
-            Some(problem) if self.config.relay_only => Some(problem),
-            _ if !self.candidates.has_any() => Some(ConnectProblem::PartnerHasNoRoute),
+            Some(problem) => Some(problem),
+            None if self.candidates.is_empty() => Some(ConnectProblem::PartnerHasNoRoute),
             None if !turn::has_turn(&self.config.ice_servers) => {
                 Some(ConnectProblem::NoTurnOffered)
             }
-            problem => problem,
+            None => None,
         }
     }
 

@@ -32,10 +32,16 @@ impl Disclosure {
         }
     }
 
-    /// Whether checks may go to this address of the partner, and be answered there. A private address
-    /// would be in this machine's own network, where nobody needs to learn who calls.
+    /// Whether checks may come from this address of the partner, go there, and be answered, without a
+    /// TURN server of this side. A private address would be in this machine's own network, where nobody
+    /// needs to learn who calls. With relay candidates only, an answer from here would tell who has guessed
+    /// this machine's address that it is the partner's.
     pub(super) fn may_check(self, address: IpAddr) -> bool {
-        self != Self::ServerReflexive || is_public(address)
+        match self {
+            Self::All => true,
+            Self::ServerReflexive => is_public(address),
+            Self::Relay => false,
+        }
     }
 
     /// Whether a candidate of the partner may be checked: not one with a name either, because mDNS

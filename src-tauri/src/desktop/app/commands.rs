@@ -191,7 +191,11 @@ impl App {
             Command::WordsCompared { words, equal } => self.words_compared(&words, equal),
             Command::AcceptRules => self.change_settings(|settings| settings.rules_accepted = true),
             Command::SetStrangerRelay { on } => {
-                self.change_settings(|settings| settings.stranger_relay = on)
+                // Who switches it on takes back what was agreed to once.
+                self.change_settings(|settings| {
+                    settings.stranger_relay = on;
+                    settings.stranger_direct &= !on;
+                })
             }
             Command::AllowStrangerDirect => {
                 self.change_settings(|settings| settings.stranger_direct = true)

@@ -112,6 +112,11 @@ impl Gate {
         self.nomination.on_description(is_lite);
     }
 
+    /// Whether the partner has answered a check of this generation or an earlier one.
+    pub(in crate::peer) fn has_answer(&self) -> bool {
+        self.pairs.values().any(|state| state.answered)
+    }
+
     /// Whether `message` may leave for `pair`.
     pub(super) fn may_leave(&mut self, now: Instant, pair: Pair, message: IceMessage<'_>) -> bool {
         let IceMessage::Check {

@@ -126,7 +126,8 @@ fn checkable(line: &str) -> Option<(u32, (String, u16))> {
 
     let port: u16 = port.parse().ok()?;
     let is_host = match host.parse::<IpAddr>() {
-        Ok(IpAddr::V4(ip)) => !(ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast()),
+        // From 224.0.0.0 on: groups, and what is reserved (RFC 1112 §4).
+        Ok(IpAddr::V4(ip)) => !ip.is_unspecified() && ip.octets()[0] < 224,
         Ok(IpAddr::V6(ip)) => {
             !(ip.is_unspecified() || ip.is_multicast() || ip.to_ipv4_mapped().is_some())
         }

@@ -97,9 +97,13 @@ impl CheckedSocket {
     /// Whether a datagram may come in from `from`.
     fn may_enter(&self, from: SocketAddr, datagram: &[u8]) -> bool {
         stun::ice_message(from, datagram).is_none_or(|(end, message)| {
-            self.gate
-                .lock()
-                .may_enter(Instant::now(), (self.local, end), message)
+            let is_direct = end == stun::End::Direct(from);
+            let may_answer = !is_direct || self.disclosure.may_check(from.ip());
+            may_answer
+                && self
+                    .gate
+                    .lock()
+                    .may_enter(Instant::now(), (self.local, end), message)
         })
     }
 }

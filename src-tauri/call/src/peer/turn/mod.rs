@@ -5,8 +5,8 @@
 //! stand-ins. What a socket of the library sends to a stand-in goes through a connection to the real
 //! server ([`TurnSocket`]), and what comes back seems to come from the stand-in.
 //!
-//! - The library asks every server from every socket. One of them gets the connection; the others are
-//!   answered here ([`refusal`]).
+//! - The library asks every server from every socket. One of them gets the connection; the others cannot
+//!   send there, so that the library forgets the server ([`refusal`]).
 //! - UDP is better than TCP, and that better than TLS, so the worse ones begin later, and not at all if a
 //!   better one has given an address by then.
 //! - A connection that ends takes its allocation with it. If media goes through it, another route is
@@ -56,7 +56,7 @@ const HEAD_START: Duration = Duration::from_millis(250);
 pub(super) enum TurnProblem {
     /// One refuses the credentials.
     Refused,
-    /// One has no room, or another reason.
+    /// One has no room, or answers with another error.
     Failed,
     /// None answers.
     Unreachable,
@@ -279,7 +279,12 @@ impl Turn {
 
     /// Why no server has given this side an address. `None` if one has, one may still, or there is none.
     pub(super) fn problem(&self, now: Instant) -> Option<TurnProblem> {
-        self.watch.lock().problem(now)
+        self.watch.lock().problem(now, Self::is_stand_in)
+    }
+
+    /// ICE restarts: other sockets look for a route, perhaps in another network.
+    pub(super) fn start_over(&self) {
+        self.watch.lock().start_over();
     }
 }
 

@@ -1,8 +1,11 @@
 //! Answers in the name of a TURN server that there is no connection to.
 //!
 //! The library asks each TURN server from each of its sockets, and its candidates are complete only once
-//! all have answered. A server that is reached by one socket, or not at all, answers the others like one
-//! that has no more room (RFC 8656 §7.2).
+//! it has heard of all. What cannot be sent it gives up, and forgets: so requests to a server without
+//! a connection fail. One that was taken, and then found no connection, is answered as every server
+//! answers at first (RFC 8656 §7.2): the next one follows at once, and fails. An error that ends the
+//! request would stay in the library's memory, and make it release all allocations when credentials
+//! are renewed.
 
 use crate::peer::checks::{Message, Transaction};
 
@@ -17,19 +20,13 @@ const NONCE: u16 = 0x0015;
 
 /// The credentials are missing: the library takes no other error from a request without them.
 const UNAUTHENTICATED: u16 = 401;
-/// Allocation Quota Reached.
-const QUOTA_REACHED: u16 = 486;
 
-/// What answers a datagram to the server. `None` for everything that is not a request for an
+/// What answers a datagram to the server. `None` for everything that is not a first request for an
 /// allocation.
 pub(super) fn answer(datagram: &[u8]) -> Option<Vec<u8>> {
     let request = Message::parse(datagram).filter(|message| message.kind == ALLOCATE_REQUEST)?;
-    let code = match request.attribute(USERNAME) {
-        Some(_) => QUOTA_REACHED,
-        None => UNAUTHENTICATED,
-    };
-
-    Some(error(&request.transaction, code))
+    let is_first = request.attribute(USERNAME).is_none();
+    is_first.then(|| error(&request.transaction, UNAUTHENTICATED))
 }
 
 /// The answer to a request for an allocation that ends with `code`.
@@ -65,13 +62,13 @@ mod tests {
     use rtc::crypto::RTCCryptoProvider;
     use rtc::sansio::Protocol;
     use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
-    use rtc::turn::client::{Client, ClientConfig, Event};
+    use rtc::turn::client::{Client, ClientConfig};
 
     use super::*;
 
     #[test]
     #[allow(clippy::disallowed_methods, reason = "any moment will do")]
-    fn the_library_gives_up_after_both_answers() {
+    fn the_library_asks_again_at_once() {
         let server = "240.0.0.1:3478";
         let local = "192.0.2.1:5000".parse().unwrap();
         let config = ClientConfig {
@@ -85,31 +82,25 @@ mod tests {
             rtc::crypto::default_provider().expect("the crypto that the program has");
         let mut client = Client::new(config, provider).expect("a client");
         let now = Instant::now();
-        let allocation = client.allocate(now).expect("a request");
+        client.allocate(now).expect("a request");
 
-        let mut answered = 0;
-        while let Some(request) = client.poll_write() {
-            let answer = answer(&request.message).expect("an answer to each request");
-            answered += 1;
-            client
-                .handle_read(TaggedBytesMut {
-                    now,
-                    transport: TransportContext {
-                        local_addr: local,
-                        peer_addr: server.parse().unwrap(),
-                        ecn: None,
-                        transport_protocol: TransportProtocol::UDP,
-                    },
-                    message: BytesMut::from(&answer[..]),
-                })
-                .expect("an answer that it can read");
-        }
+        let first = client.poll_write().expect("a request");
+        let answer = answer(&first.message).expect("an answer");
+        client
+            .handle_read(TaggedBytesMut {
+                now,
+                transport: TransportContext {
+                    local_addr: local,
+                    peer_addr: server.parse().unwrap(),
+                    ecn: None,
+                    transport_protocol: TransportProtocol::UDP,
+                },
+                message: BytesMut::from(&answer[..]),
+            })
+            .expect("an answer that it can read");
 
-        assert_eq!(answered, 2, "without and with credentials");
-        assert!(
-            matches!(client.poll_event(), Some(Event::AllocateError(id, _)) if id == allocation),
-            "which ends the allocation"
-        );
+        let second = client.poll_write().expect("a request with credentials");
+        assert_eq!(super::answer(&second.message), None, "which fails");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
 use super::queue::{Inbox, Outbox};
-use super::{Turn, connection, refusal};
+use super::{Turn, connection};
 
 /// Another socket, with the connections that belong to it.
 #[derive(Debug)]
@@ -46,20 +46,17 @@ impl TurnSocket {
         }))
     }
 
-    /// Sends a datagram to the server that `stand_in` stands for.
-    fn send(&self, stand_in: SocketAddr, datagram: &[u8]) {
+    /// Sends a datagram to the server that `stand_in` stands for. Returns `false` if there is no
+    /// connection.
+    fn send(&self, stand_in: SocketAddr, datagram: &[u8]) -> bool {
         let mut connections = self.connections.lock();
         let outbox = connections
             .entry(stand_in)
             .or_insert_with(|| self.connect(stand_in));
-        let is_taken = outbox.as_ref().is_some_and(|outbox| {
+        outbox.as_ref().is_some_and(|outbox| {
             self.turn.on_sent(Instant::now(), stand_in, datagram);
             outbox.push(datagram)
-        });
-
-        if !is_taken && let Some(answer) = refusal::answer(datagram) {
-            self.inbox.push(stand_in, answer.into());
-        }
+        })
     }
 
     /// Begins a connection, if this is the socket to have one.
@@ -105,11 +102,11 @@ impl AsyncUdpSocket for TurnSocket {
             .segment_size
             .filter(|size| *size > 0)
             .unwrap_or(contents.len().max(1));
-        for datagram in contents.chunks(size) {
-            self.send(transmit.destination, datagram);
-        }
-
-        Poll::Ready(Ok(contents.len()))
+        let mut datagrams = contents.chunks(size);
+        let is_sent = datagrams.all(|datagram| self.send(transmit.destination, datagram));
+        // The library forgets a server to which it cannot send.
+        let unreachable = || io::Error::from(io::ErrorKind::NotConnected);
+        Poll::Ready(is_sent.then_some(contents.len()).ok_or_else(unreachable))
     }
 
     fn poll_recv(

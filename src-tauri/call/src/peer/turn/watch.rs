@@ -9,6 +9,9 @@ use crate::peer::checks::{Message, Transaction};
 
 /// A server that has not answered after this long is out of reach: its answer takes two round trips.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(2_500);
+/// The same for a server over TCP or TLS, whose connection takes up to four more, after a head start
+/// for the better ones.
+const STREAM_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// More servers than this are not watched. A signaling server names a few.
 const MAX_SERVERS: usize = 32;
 /// How many requests to one server are remembered: one for each socket, and its repetitions.
@@ -101,31 +104,48 @@ impl TurnWatch {
 
     /// `server` cannot be reached.
     pub(super) fn on_unreachable(&mut self, server: SocketAddr) {
-        if let Some(asked) = self.servers.get_mut(&server) {
-            asked.outcome = asked.outcome.max(Outcome::Unreachable);
+        // What it has refused before says more; what it has given is gone.
+        if let Some(asked) = self.servers.get_mut(&server)
+            && matches!(asked.outcome, Outcome::Waiting | Outcome::Allocated)
+        {
+            asked.outcome = Outcome::Unreachable;
         }
     }
 
-    /// Whether one of the servers that are `of` interest has given this side an address.
+    /// Other sockets ask from now on, perhaps in another network.
+    pub(super) fn start_over(&mut self) {
+        self.servers.clear();
+    }
+
+    /// Whether one of the servers that match `of` has given this side an address.
     pub(super) fn has_allocated(&self, of: impl Fn(SocketAddr) -> bool) -> bool {
         let mut servers = self.servers.iter();
         servers.any(|(server, asked)| asked.outcome == Outcome::Allocated && of(*server))
     }
 
     /// Why no server has given this side an address. `None` if one has, one may still, or none was
-    /// asked.
-    pub(super) fn problem(&self, now: Instant) -> Option<TurnProblem> {
-        let outcome = |asked: &Asked| {
+    /// asked. `is_stream`: whether a server is reached over TCP or TLS.
+    pub(super) fn problem(
+        &self,
+        now: Instant,
+        is_stream: impl Fn(SocketAddr) -> bool,
+    ) -> Option<TurnProblem> {
+        let outcome = |(server, asked): (&SocketAddr, &Asked)| {
             let waited = now.saturating_duration_since(asked.since);
+            let limit = if is_stream(*server) {
+                STREAM_ANSWER_TIMEOUT
+            } else {
+                ANSWER_TIMEOUT
+            };
             match asked.outcome {
-                Outcome::Waiting if waited < ANSWER_TIMEOUT => None,
+                Outcome::Waiting if waited < limit => None,
                 Outcome::Waiting => Some(Outcome::Unreachable),
                 outcome => Some(outcome),
             }
         };
 
         // A server that refuses is one that can be reached, so that says more.
-        let outcomes: Option<Vec<Outcome>> = self.servers.values().map(outcome).collect();
+        let outcomes: Option<Vec<Outcome>> = self.servers.iter().map(outcome).collect();
         match outcomes?.into_iter().max()? {
             Outcome::Allocated | Outcome::Waiting => None,
             Outcome::Refused => Some(TurnProblem::Refused),
@@ -162,6 +182,10 @@ mod tests {
     use super::*;
     use crate::peer::turn::refusal;
 
+    fn over_udp(_: SocketAddr) -> bool {
+        false
+    }
+
     fn server(number: u8) -> SocketAddr {
         SocketAddr::from(([192, 0, 2, number], 3478))
     }
@@ -194,29 +218,57 @@ mod tests {
         watch.on_sent(now, server(1), &request(1, false));
         watch.on_received(server(1), &error(1, 401));
         assert_eq!(
-            watch.problem(now),
+            watch.problem(now, over_udp),
             None,
             "every server refuses the first request"
         );
 
         watch.on_sent(now, server(1), &request(2, true));
         watch.on_received(server(1), &error(2, 401));
-        assert_eq!(watch.problem(now), Some(TurnProblem::Refused));
+        assert_eq!(watch.problem(now, over_udp), Some(TurnProblem::Refused));
     }
 
     #[test]
     fn silence_is_a_problem_after_a_while() {
         let (mut watch, now) = (TurnWatch::default(), Instant::now());
-        assert_eq!(watch.problem(now), None, "nobody was asked");
+        assert_eq!(watch.problem(now, over_udp), None, "nobody was asked");
         watch.on_sent(now, server(1), &request(1, false));
         let before = now + ANSWER_TIMEOUT - Duration::from_millis(1);
-        assert_eq!(watch.problem(before), None);
+        assert_eq!(watch.problem(before, over_udp), None);
         // The request is repeated meanwhile, which is no new one.
         watch.on_sent(before, server(1), &request(1, false));
         assert_eq!(
-            watch.problem(now + ANSWER_TIMEOUT),
+            watch.problem(now + ANSWER_TIMEOUT, over_udp),
             Some(TurnProblem::Unreachable)
         );
+    }
+
+    #[test]
+    fn a_connection_may_take_longer_than_an_answer() {
+        let (mut watch, now) = (TurnWatch::default(), Instant::now());
+        watch.on_sent(now, server(1), &request(1, false));
+        let problem = |at, is_stream: bool| watch.problem(at, |_| is_stream);
+        assert!(problem(now + ANSWER_TIMEOUT, false).is_some());
+        assert!(problem(now + ANSWER_TIMEOUT, true).is_none());
+        assert!(problem(now + STREAM_ANSWER_TIMEOUT, true).is_some());
+    }
+
+    #[test]
+    fn an_address_counts_until_its_server_is_gone_or_the_network_another() {
+        let (mut watch, now) = (TurnWatch::default(), Instant::now());
+        let has_allocated = |watch: &TurnWatch| watch.has_allocated(|_| true);
+        watch.on_sent(now, server(1), &request(1, true));
+        watch.on_received(server(1), &success(1));
+        assert!(has_allocated(&watch));
+        watch.on_unreachable(server(1));
+        assert!(!has_allocated(&watch));
+
+        watch.on_received(server(1), &success(1));
+        assert!(has_allocated(&watch));
+        watch.start_over();
+        assert!(!has_allocated(&watch));
+        watch.on_received(server(1), &success(1));
+        assert!(!has_allocated(&watch), "an answer to another socket");
     }
 
     #[test]
@@ -228,9 +280,13 @@ mod tests {
 
         watch.on_unreachable(server(1));
         watch.on_received(server(2), &error(2, 441));
-        assert_eq!(watch.problem(now), None, "the third may still answer");
+        assert_eq!(
+            watch.problem(now, over_udp),
+            None,
+            "the third may still answer"
+        );
         watch.on_received(server(3), &success(3));
-        assert_eq!(watch.problem(now + ANSWER_TIMEOUT), None);
+        assert_eq!(watch.problem(now + ANSWER_TIMEOUT, over_udp), None);
         let has_allocated =
             |watch: &TurnWatch, number| watch.has_allocated(|of| of == server(number));
         assert!(has_allocated(&watch, 3) && !has_allocated(&watch, 2));
@@ -244,7 +300,7 @@ mod tests {
         let (mut watch, now) = (TurnWatch::default(), Instant::now());
         watch.on_sent(now, server(1), &request(1, true));
         watch.on_received(server(1), &error(1, 486));
-        assert_eq!(watch.problem(now), Some(TurnProblem::Failed));
+        assert_eq!(watch.problem(now, over_udp), Some(TurnProblem::Failed));
     }
 
     #[test]
@@ -253,7 +309,7 @@ mod tests {
         watch.on_sent(now, server(1), &request(1, true));
         watch.on_received(server(2), &success(1));
         watch.on_received(server(1), &error(9, 401));
-        assert_eq!(watch.problem(now), None, "it still waits");
+        assert_eq!(watch.problem(now, over_udp), None, "it still waits");
     }
 
     proptest! {
@@ -278,7 +334,7 @@ mod tests {
 
             let mut proven = watch.servers.values().map(|asked| asked.proven.len());
             prop_assert!(proven.all(|requests| requests <= MAX_REQUESTS));
-            let _ = watch.problem(now);
+            let _ = watch.problem(now, over_udp);
         }
     }
 }

@@ -203,6 +203,8 @@ impl Driver {
     }
 
     async fn create_peer(&mut self, id: PeerId) {
+        // Of the partner before.
+        self.problem = None;
         let (Some(matched), Some(engine)) = (self.matched.session.clone(), self.audio.engine())
         else {
             return;
