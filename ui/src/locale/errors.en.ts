@@ -279,7 +279,7 @@ export const ERRORS = {
     todo: "Try again later.",
   },
   UDP_BLOCKED: {
-    what: "The server that forwards calls doesn't answer. Your network may block it.",
+    what: "The server that forwards calls doesn't answer, or your network blocks it.",
     todo: "Use another network, such as your phone's, or try again later.",
   },
   TURN_UNREACHABLE: {
