@@ -20,23 +20,21 @@ export function ReportButton(props: Required<Pick<ButtonProps, "kind" | "onClick
   return <Button action="report" icon="flag" label={t.open} describe={t.openLabel} {...props} />;
 }
 
-/** Opens the dialog, among the badges of a call. */
+/** Opens the dialog, at the top of a call. */
 export function ReportBadge({ onClick }: { onClick: () => void }) {
   return (
-    <li>
-      <button
-        type="button"
-        class="badge button-badge"
-        data-action="report"
-        aria-haspopup="dialog"
-        aria-label={t.openLabel}
-        title={t.openLabel}
-        onClick={onClick}
-      >
-        <Icon name="flag" />
-        <span>{t.open}</span>
-      </button>
-    </li>
+    <button
+      type="button"
+      class="badge button-badge report-badge"
+      data-action="report"
+      aria-haspopup="dialog"
+      aria-label={t.openLabel}
+      title={t.openLabel}
+      onClick={onClick}
+    >
+      <Icon name="flag" />
+      <span>{t.open}</span>
+    </button>
   );
 }
 

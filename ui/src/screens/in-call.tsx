@@ -42,18 +42,17 @@ export function InCall({ call, ...view }: View & { call: Call }) {
             <About partner={partner} />
             {stranger && <InCommon interests={stranger.interests} />}
           </div>
-          <Badges call={call} onVerify={verify}>
-            {stranger && (
-              <ReportBadge
-                onClick={() => {
-                  setReporting(true);
-                }}
-              />
-            )}
-          </Badges>
+          <Badges call={call} onVerify={verify} />
           <time id="call-time" role="timer" aria-label={t.time}>
             {clock(page.nowMs - call.connectedAtMs)}
           </time>
+          {stranger && (
+            <ReportBadge
+              onClick={() => {
+                setReporting(true);
+              }}
+            />
+          )}
         </header>
         <div class="call-notes">
           <Problems slot="top" {...view} />
@@ -124,8 +123,7 @@ function Stage({ call, act, nowMs }: Pick<View, "act"> & { call: Call; nowMs: nu
 }
 
 /** What is worth knowing about the other side now, and how good the connection is. */
-function Badges(props: { call: Call; onVerify: () => void; children: ComponentChildren }) {
-  const { call, onVerify, children } = props;
+function Badges({ call, onVerify }: { call: Call; onVerify: () => void }) {
   const { partner, partnerMuted, partnerRefusesAudio, partnerRefusesVideo } = call;
   const { muted, cameraOn, sendsVideo } = call;
   return (
@@ -152,7 +150,6 @@ function Badges(props: { call: Call; onVerify: () => void; children: ComponentCh
       <li>
         <Connection call={call} onVerify={onVerify} />
       </li>
-      {children}
     </ul>
   );
 }
