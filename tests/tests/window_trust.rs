@@ -387,7 +387,7 @@ fn a_guest_whose_server_is_away_rings_nearby_and_is_verified_by_the_code() {
     send(&bea, "joinOpened", json!({}));
     rings(&ann, "Bea").expect("the guest finds the way");
     let hint = ann.text(".incoming .hint").expect("the page answers");
-    assert_eq!(hint, "Has your invite, and is on your network");
+    assert_eq!(hint, "Answers your invite, on your network");
     ann.press("accept-call").expect("the button is there");
     for (window, end) in [(&ann, "inviter"), (&bea, "guest")] {
         window.wait_for_screen("in-call").expect("the two connect");

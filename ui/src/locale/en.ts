@@ -404,9 +404,9 @@ export const en = {
     title: "Incoming call",
     announce: "{name} is calling",
     calling: "Wants to talk to you",
-    invited: "Has your invite",
+    invited: "Answers your invite",
     nearby: "Is on your network",
-    nearbyInvited: "Has your invite, and is on your network",
+    nearbyInvited: "Answers your invite, on your network",
     /** While the user waits for someone with an invite. */
     notInvited: {
       known: "From an earlier call, not by your invite",
