@@ -253,6 +253,7 @@ fn y4m(input: &[u8]) {
         return;
     };
 
-    let mut frame = I420::default();
+    let header = reader.header();
+    let mut frame = I420::new(header.width, header.height);
     while let Ok(true) = reader.read(&mut frame) {}
 }

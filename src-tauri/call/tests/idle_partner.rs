@@ -116,14 +116,19 @@ async fn answer(offer: &str, settings: SettingEngine) -> (Arc<dyn PeerConnection
     (Arc::new(connection), answer)
 }
 
+/// A side that has nothing to send.
+fn without_video(server: &TestServer, room: &str) -> CallOptions {
+    CallOptions {
+        video: VideoSpec::None,
+        audio: AudioConfig::default(),
+        ..support::options(server.url(), room)
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partner_with_whom_no_media_was_agreed_on_is_there_while_checks_are_answered() {
     let (server, room) = (server().await, room());
-    let mut options = CallOptions {
-        video: VideoSpec::None,
-        audio: AudioConfig::default(),
-        ..support::options(server.url(), &room)
-    };
+    let mut options = without_video(&server, &room);
     options.timeouts.silence = Duration::from_secs(4);
     options.timeouts.silence_in_session = Duration::from_secs(4);
     let mut tandem = Side::with(options);
@@ -154,7 +159,7 @@ async fn a_partner_with_whom_no_media_was_agreed_on_is_there_while_checks_are_an
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partner_with_ice_lite_is_connected_at_once() {
     let (server, room) = (server().await, room());
-    let mut tandem = Side::with(support::options(server.url(), &room));
+    let mut tandem = Side::with(without_video(&server, &room));
     server.until_searched().await;
     let lite = SettingEngineBuilder::new().with_lite(true).build();
     let partner = Partner::meet(&server, &room, lite).await;

@@ -116,7 +116,7 @@ fn the_bitrate_holds_for_difficult_video() {
                 );
                 println!("{found}");
 
-                assert!(mean <= 1.06, "{found}");
+                assert!(mean <= 1.1, "{found}");
                 assert!(ratios.iter().all(|ratio| *ratio <= 1.2), "{found}");
                 // Less is enough where the video is nearly perfect.
                 assert!(mean >= 0.9 || encoded.quality > 44.0, "{found}");
