@@ -36,7 +36,7 @@ pub struct Meeting {
 /// A report to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedReport {
-    /// About whom.
+    /// The person that it is about.
     pub meeting: Meeting,
     /// What it is about.
     pub category: ReportCategory,
@@ -86,7 +86,7 @@ impl App {
         })
     }
 
-    /// The search has found somebody.
+    /// The search has found a stranger.
     pub(super) fn on_stranger(
         &mut self,
         session_id: SessionId,

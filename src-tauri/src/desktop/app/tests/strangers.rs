@@ -150,7 +150,7 @@ fn nothing_is_released_before_the_page_shows_who_it_is() {
     assert_eq!(released(&mut world), 0, "a match releases nothing");
     assert!(!stranger(&world).shown);
 
-    // The next one is somebody else.
+    // The next one is another stranger.
     world.command(Command::Next).unwrap();
     world.call_event(CallEventKind::Searching);
     assert_eq!(world.app.state().stranger, None);
