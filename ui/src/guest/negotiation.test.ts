@@ -12,16 +12,30 @@ class FakePeer {
   remoteDescription: RTCSessionDescription | null = null;
   candidates: (string | undefined)[] = [];
 
+  /** Offers that were made and taken back. */
+  rollbacks = 0;
+  #offers = 0;
+
   // eslint-disable-next-line @typescript-eslint/require-await -- as in the browser
-  async setLocalDescription() {
+  async createOffer(): Promise<RTCSessionDescriptionInit> {
+    this.#offers += 1;
+    return { type: "offer", sdp: `offer ${String(this.#offers)}` };
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- as in the browser
+  async setLocalDescription(description?: RTCLocalSessionDescriptionInit) {
     const type = this.signalingState === "have-remote-offer" ? "answer" : "offer";
-    this.localDescription = { type, sdp: type } as RTCSessionDescription;
+    const { sdp = type } = description ?? {};
+    this.localDescription = { type, sdp } as RTCSessionDescription;
     this.signalingState = type === "offer" ? "have-local-offer" : "stable";
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await -- as in the browser
   async setRemoteDescription(description: RTCSessionDescriptionInit) {
     if (description.sdp === "garbage") throw new Error("not SDP");
+    const isOffer = description.type === "offer";
+    if (isOffer && this.signalingState === "have-local-offer") this.rollbacks += 1;
+    if (!isOffer && this.signalingState !== "have-local-offer") throw new Error("no offer");
     this.remoteDescription = description as RTCSessionDescription;
     this.signalingState = description.type === "offer" ? "have-remote-offer" : "stable";
   }
@@ -183,6 +197,46 @@ describe("negotiation", () => {
     await impolite.negotiation.receive(described("offer"));
     expect(impolite.types()).toEqual(["offer"]);
     expect(impolite.peer.remoteDescription).toBeNull();
+  });
+
+  it("applies a polite side's later offer when it is answered, and never takes one back", async () => {
+    const { peer, negotiation, types, sent, onFault } = side(true);
+    await negotiation.receive(described("offer"));
+    await negotiation.offer();
+    expect(peer.signalingState).toBe("stable");
+    expect(negotiation.holdsOffer).toBe(true);
+    expect(negotiation.repeatOffer()).toBe(true);
+    expect(sent.slice(-2)).toEqual([described("offer", "offer 1"), described("offer", "offer 1")]);
+    await negotiation.receive(described("answer"));
+    expect(peer.localDescription?.sdp).toBe("offer 1");
+    await negotiation.receive(described("answer"));
+    expect(negotiation.repeatOffer()).toBe(false);
+
+    await negotiation.offer();
+    await negotiation.receive(described("offer"));
+    expect(negotiation.holdsOffer).toBe(false);
+    await negotiation.receive(described("answer", "to an offer that is void"));
+    expect(peer.remoteDescription?.sdp).toBe("offer");
+    expect(types()).toEqual(["answer", "offer", "offer", "offer", "answer"]);
+    expect(peer.rollbacks).toBe(0);
+    expect(onFault).not.toHaveBeenCalled();
+  });
+
+  it("makes no offer of what was there before the partner's", async () => {
+    const { peer, negotiation, types } = side(true);
+    await negotiation.receive(described("offer"));
+    let created: () => void = () => undefined;
+    const waits = new Promise<void>((resolve) => (created = resolve));
+    vi.spyOn(peer, "createOffer").mockImplementation(async () => {
+      await waits;
+      return { type: "offer", sdp: "old" };
+    });
+    const offer = negotiation.offer();
+    await negotiation.receive(described("offer"));
+    created();
+    await offer;
+    expect(types()).toEqual(["answer", "answer"]);
+    expect(negotiation.holdsOffer).toBe(false);
   });
 
   it("keeps candidates that come before their description, up to a limit", async () => {

@@ -1,6 +1,9 @@
 // Perfect negotiation (WebRTC §10.7) over the signaling server: each description and candidate in
 // the order in which it came, and the polite side yields if two offers collide. The moves of the
 // handshake go with them.
+//
+// The polite side's later offers are applied only when they are answered, so that it never has to take
+// one back: after a rollback in mid-call, Chromium 156 decodes the partner's video and shows none of it.
 
 import type { CodeCheck } from "./code-check";
 import type { Signal } from "./protocol";
@@ -14,7 +17,7 @@ export type Negotiable = Pick<
   | "setLocalDescription"
   | "setRemoteDescription"
   | "addIceCandidate"
->;
+> & { createOffer: () => Promise<RTCSessionDescriptionInit> };
 
 /** A move of the handshake, and what is to carry it; `null` for none. */
 type Move = ReturnType<CodeCheck["candidate"]>;
@@ -38,6 +41,10 @@ interface Options {
 export class Negotiation {
   readonly #options: Options;
   #makingOffer = false;
+  /** The SDP of an offer that has been sent and is applied when the answer comes. */
+  #heldOffer: string | null = null;
+  /** Offers of the partner that were taken: an offer that is older is void. */
+  #taken = 0;
   #ignoresOffer = false;
   #isAnswered = false;
   /** Candidates that came before the description that they belong to. */
@@ -61,12 +68,18 @@ export class Negotiation {
     }
   }
 
+  /** Whether an offer waits for its answer that has no candidates yet. */
+  get holdsOffer(): boolean {
+    return this.#heldOffer !== null;
+  }
+
   /** Sends the offer that waits for an answer again. Returns whether there is one. */
   repeatOffer(): boolean {
     const { peer } = this.#options;
-    const description = peer.localDescription;
-    if (peer.signalingState !== "have-local-offer" || !description) return false;
-    this.#sendOffer(description.sdp);
+    const isApplied = peer.signalingState === "have-local-offer";
+    const sdp = isApplied ? peer.localDescription?.sdp : this.#heldOffer;
+    if (!sdp) return false;
+    this.#sendOffer(sdp);
     return true;
   }
 
@@ -95,7 +108,8 @@ export class Negotiation {
     const { peer, polite, check, onFirstOffer, onFault } = this.#options;
     const isOffer = description.type === "offer";
     // An answer that nobody asked for changes nothing.
-    if (!isOffer && peer.signalingState !== "have-local-offer") return;
+    const held = this.#heldOffer;
+    if (!isOffer && peer.signalingState !== "have-local-offer" && held === null) return;
 
     const collides = isOffer && (this.#makingOffer || peer.signalingState !== "stable");
     this.#ignoresOffer = collides && !polite;
@@ -115,6 +129,9 @@ export class Negotiation {
     try {
       // The partner waits for the last move, and applying takes longer.
       if (!isOffer) this.#sendMove(move);
+      this.#heldOffer = null;
+      if (isOffer) this.#taken += 1;
+      else if (held !== null) await peer.setLocalDescription({ type: "offer", sdp: held });
       await peer.setRemoteDescription(description);
       for (const candidate of this.#early.splice(0)) await this.#add(candidate);
       if (!isOffer) return;
@@ -131,9 +148,19 @@ export class Negotiation {
   }
 
   async #describe(): Promise<void> {
-    const { peer } = this.#options;
-    await peer.setLocalDescription();
-    if (peer.localDescription) this.#sendOffer(peer.localDescription.sdp);
+    const { peer, polite } = this.#options;
+    if (!polite || !peer.remoteDescription) {
+      await peer.setLocalDescription();
+      if (peer.localDescription) this.#sendOffer(peer.localDescription.sdp);
+      return;
+    }
+
+    const taken = this.#taken;
+    const { sdp } = await peer.createOffer();
+    // What is still to be negotiated after the partner's offer has an event of its own.
+    if (taken !== this.#taken || sdp === undefined) return;
+    this.#heldOffer = sdp;
+    this.#sendOffer(sdp);
   }
 
   #sendOffer(sdp: string): void {

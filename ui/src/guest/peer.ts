@@ -129,9 +129,10 @@ export class Peer {
 
   /** Looks for another route to the partner. `again`: an offer that is on its way will do. */
   restart(again: boolean): void {
-    // Until an offer that was lost on the way is answered, no other can be made.
+    // Until an offer that was lost on the way is answered, no other can be made. One without candidates
+    // is as good as another.
     const isWaiting = this.#negotiation.repeatOffer();
-    if (!isWaiting || !again) this.#connection.restartIce();
+    if (!isWaiting || (!again && !this.#negotiation.holdsOffer)) this.#connection.restartIce();
   }
 
   /** The local tracks have changed, or are switched off or on. */
