@@ -48,6 +48,7 @@
     )
 )]
 
+mod bucket;
 mod bwe;
 mod congestion;
 #[cfg(feature = "internals")]

@@ -107,6 +107,31 @@ async fn a_partner_that_opens_channel_after_channel_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_partner_that_sends_message_after_message_is_left() {
+    let _alone = alone().await;
+    let mut call = in_call().await;
+    let channel = call.state_channel().await;
+    let before = resident();
+    let send = async {
+        let message = r#"{"type":"state","muted":true,"camera":true}"#;
+        while channel.send_text(message).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+
+        std::future::pending::<()>().await;
+    };
+
+    let code = tokio::select! {
+        code = call.honest.ended(TIMEOUT) => code,
+        () = send => unreachable!("it waits"),
+    };
+    assert_eq!(code, EndCode::PartnerMisbehaved);
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 32 << 20, "{grown} bytes more");
+    call.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn further_video_streams_are_ignored_and_the_first_is_undisturbed() {
     let _alone = alone().await;
     let mut call = in_call().await;

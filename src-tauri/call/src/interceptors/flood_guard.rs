@@ -2,7 +2,7 @@
 //! flood is noticed.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rtc::interceptor::{Packet, TaggedPacket};
 use rtc::rtcp::transport_feedbacks::cc_feedback_report::CcFeedbackReport;
@@ -11,70 +11,19 @@ use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use rtc::shared::marshal::MarshalSize;
 
 use super::Tap;
+use crate::bucket::{Bucket, Rate};
 use crate::link::LinkState;
 
 /// What RTCP may ask for: statuses of packets, packets to send again, and a unit for each message. A
 /// partner that gets 10 Mbit/s reports about 1,000 packets a second, and requests some of them
 /// again a few times.
-const WORK: Rate = Rate {
-    per_second: 10_000.0,
-    burst: Duration::from_secs(2),
-};
+const WORK: Rate = Rate::with_burst(10_000.0, Duration::from_secs(2));
 /// RTCP packets. Feedback comes 20 times a second, requests at most every 20 ms for each stream.
-const RTCP_PACKETS: Rate = Rate {
-    per_second: 1_000.0,
-    burst: Duration::from_secs(5),
-};
+const RTCP_PACKETS: Rate = Rate::with_burst(1_000.0, Duration::from_secs(5));
 /// RTP packets, audio of 2.5 ms and 30 Mbit/s of video included.
-const RTP_PACKETS: Rate = Rate {
-    per_second: 5_000.0,
-    burst: Duration::from_secs(5),
-};
+const RTP_PACKETS: Rate = Rate::with_burst(5_000.0, Duration::from_secs(5));
 /// Bits of RTP: twelve times what Tandem and browsers send unless they are told otherwise.
-const RTP_BITS: Rate = Rate {
-    per_second: 30e6,
-    burst: Duration::from_secs(5),
-};
-
-/// A rate, and how much of it may come at once: a path that stalled delivers everything together.
-#[derive(Debug, Clone, Copy)]
-struct Rate {
-    per_second: f64,
-    burst: Duration,
-}
-
-/// A token bucket.
-#[derive(Debug)]
-struct Bucket {
-    rate: Rate,
-    left: f64,
-    refilled: Option<Instant>,
-}
-
-impl Bucket {
-    fn new(rate: Rate) -> Self {
-        Self {
-            rate,
-            left: rate.per_second * rate.burst.as_secs_f64(),
-            refilled: None,
-        }
-    }
-
-    /// Takes `amount` out, if that much is left.
-    fn take(&mut self, now: Instant, amount: f64) -> bool {
-        let then = self.refilled.replace(now).unwrap_or(now);
-        let passed = now.saturating_duration_since(then).as_secs_f64();
-        let full = self.rate.per_second * self.rate.burst.as_secs_f64();
-        self.left = (self.left + passed * self.rate.per_second).min(full);
-
-        if self.left < amount {
-            return false;
-        }
-
-        self.left -= amount;
-        true
-    }
-}
+const RTP_BITS: Rate = Rate::with_burst(30e6, Duration::from_secs(5));
 
 /// The first to see what arrives. A flood is published in [`LinkState::is_flooded`].
 pub(crate) struct FloodGuard {
@@ -145,6 +94,8 @@ fn work(packet: &dyn rtc::rtcp::Packet) -> f64 {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::disallowed_methods, reason = "tests choose their own epoch")]
+
+    use std::time::Instant;
 
     use bytes::Bytes;
     use rtc::interceptor::AttributedPacket;

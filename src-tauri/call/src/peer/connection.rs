@@ -227,7 +227,7 @@ impl Peer {
             link_local.clone(),
             has_turn,
         );
-        let gate = Arc::new(Mutex::new(Gate::new(Instant::now())));
+        let gate = Arc::new(Mutex::new(Gate::new()));
         let sockets = Sockets {
             link_local: link_local.clone(),
             disclosure,

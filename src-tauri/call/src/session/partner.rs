@@ -220,7 +220,8 @@ impl PartnerConnection {
         channel: Arc<dyn DataChannel>,
         local: watch::Receiver<PartnerState>,
     ) -> bool {
-        self.remote_state.on_channel(channel, local)
+        self.remote_state
+            .on_channel(channel, local, Arc::clone(self.peer.link()))
     }
 
     /// The partner's state, if it has changed since it was last returned. `None` before the

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use webrtc::data_channel::DataChannel;
 
 use super::state_channel::{self, Meeting, ReportedState};
+use crate::link::LinkState;
 use crate::partner_state::{CHANNEL, CameraWatch, PartnerState, Share};
 
 /// A partner has use for one data channel.
@@ -55,6 +56,7 @@ impl RemoteState {
         &mut self,
         channel: Arc<dyn DataChannel>,
         local: watch::Receiver<PartnerState>,
+        link: Arc<LinkState>,
     ) -> bool {
         self.channels += 1;
         if self.channels > MAX_CHANNELS {
@@ -72,7 +74,7 @@ impl RemoteState {
         tokio::spawn(async move {
             let is_ours = channel.label().await.is_ok_and(|label| label == CHANNEL);
             if is_ours && !has_channel.swap(true, Relaxed) {
-                state_channel::run(channel, local, reported, meeting).await;
+                state_channel::run(channel, local, reported, meeting, link).await;
             } else {
                 tracing::debug!("the partner opened another data channel: closing it");
                 // Fails if it is closed already.

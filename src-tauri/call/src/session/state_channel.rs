@@ -1,13 +1,25 @@
 //! The data channel on which the two sides report to each other whether microphone and camera are
 //! on, and agree on a room to meet again.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a task: it reads the clock for the guard of its channel"
+)]
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use webrtc::data_channel::{DataChannel, DataChannelEvent};
 
+use crate::bucket::{Bucket, Rate};
+use crate::link::LinkState;
 use crate::partner_state::{self, PartnerState, Share, StateMessage};
+
+/// Messages of a partner: one for each press of a button.
+const MESSAGES: Rate = Rate::with_burst(20.0, Duration::from_secs(10));
+/// Their bytes. Ours have less than 100.
+const BYTES: Rate = Rate::with_burst(16_384.0, Duration::from_secs(10));
 
 /// What the partner reported last. Only the newest report is kept, so a partner that sends many
 /// cannot fill memory.
@@ -35,16 +47,39 @@ impl Meeting {
     }
 }
 
+/// Notices a partner that sends more messages than anybody has to say.
+#[derive(Debug)]
+struct MessageGuard {
+    messages: Bucket,
+    bytes: Bucket,
+}
+
+impl MessageGuard {
+    fn new() -> Self {
+        Self {
+            messages: Bucket::new(MESSAGES),
+            bytes: Bucket::new(BYTES),
+        }
+    }
+
+    /// Whether a message of this size is one too many.
+    fn is_flood(&mut self, now: Instant, bytes: usize) -> bool {
+        !(self.messages.take(now, 1.0) && self.bytes.take(now, bytes as f64))
+    }
+}
+
 /// Sends `local` on the channel, first when it opens and then with each change, and keeps the
-/// partner's newest report in `reported`. Returns when the channel closes or the sender of `local`
-/// is gone.
+/// partner's newest report in `reported`. Returns when the channel closes, the sender of `local` is gone,
+/// or the partner floods the channel, which is published in `link`.
 pub(super) async fn run(
     channel: Arc<dyn DataChannel>,
     mut local: watch::Receiver<PartnerState>,
     reported: ReportedState,
     mut meeting: Meeting,
+    link: Arc<LinkState>,
 ) {
     let mut open = false;
+    let mut guard = MessageGuard::new();
 
     loop {
         let event = tokio::select! {
@@ -74,6 +109,11 @@ pub(super) async fn run(
                 }
             }
             Some(DataChannelEvent::OnMessage(message)) => {
+                if guard.is_flood(Instant::now(), message.data.len()) {
+                    link.publish_flood();
+                    return;
+                }
+
                 match partner_state::parse(&message.data) {
                     Ok(Some(StateMessage::State(state))) => *reported.lock() = Some(state),
                     Ok(Some(StateMessage::MeetAgain(share))) => meeting.on_share(share),
@@ -100,6 +140,19 @@ async fn send(channel: &dyn DataChannel, local: &mut watch::Receiver<PartnerStat
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_messages_or_large_ones_are_a_flood_and_an_afternoon_of_clicks_is_none() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let floods = |every: Duration, bytes| {
+            let mut guard = MessageGuard::new();
+            (0..3_000).any(|n| guard.is_flood(start + every * n, bytes))
+        };
+        assert!(!floods(second / 15, 100));
+        assert!(floods(second / 25, 100), "one a frame");
+        assert!(floods(second / 5, 65_536), "large ones");
+        assert!(MessageGuard::new().is_flood(start, 1 << 20));
+    }
 
     #[test]
     fn the_first_share_counts_and_the_local_one_can_still_be_sent() {

@@ -15,6 +15,7 @@ use tandem_signaling::client::ClientEvent;
 use tandem_signaling::message::{ClientMessage, RawValue, ServerMessage, SocketId};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
+use webrtc::data_channel::{DataChannel, DataChannelEvent};
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::RTCSessionDescription;
@@ -38,6 +39,8 @@ pub(crate) struct InCall {
     events: UnboundedReceiver<PeerEvent>,
     /// The honest side's address at the signaling server.
     to: SocketId,
+    /// The data channel for states, if it was there before the connection.
+    channel: Option<Arc<dyn DataChannel>>,
 }
 
 fn raw(json: &str) -> Box<RawValue> {
@@ -81,6 +84,7 @@ pub(crate) async fn in_call_after(garbage: &[&str]) -> InCall {
         send(&signaling, ClientMessage::WebrtcOffer { to: to(), offer });
     }
 
+    let mut channel = None;
     let connect = async {
         loop {
             tokio::select! {
@@ -89,6 +93,7 @@ pub(crate) async fn in_call_after(garbage: &[&str]) -> InCall {
                         let candidate = raw(&text);
                         send(&signaling, ClientMessage::IceCandidate { to: to(), candidate });
                     }
+                    PeerEvent::Channel(first) => channel = Some(first),
                     PeerEvent::Connected => return,
                     _ => {}
                 },
@@ -121,6 +126,7 @@ pub(crate) async fn in_call_after(garbage: &[&str]) -> InCall {
         signaling,
         events,
         to: found.socket_id,
+        channel,
     }
 }
 
@@ -180,6 +186,24 @@ impl InCall {
         timeout(TIMEOUT, search)
             .await
             .expect("the honest side sends video")
+    }
+
+    /// The data channel on which the two report their states, open.
+    pub(crate) async fn state_channel(&mut self) -> Arc<dyn DataChannel> {
+        let channel = match self.channel.take() {
+            Some(channel) => channel,
+            None => loop {
+                let event = timeout(TIMEOUT, self.events.recv()).await;
+                if let Some(PeerEvent::Channel(channel)) = event.expect("a channel") {
+                    break channel;
+                }
+            },
+        };
+        let open = async {
+            while !matches!(channel.poll().await, None | Some(DataChannelEvent::OnOpen)) {}
+        };
+        timeout(TIMEOUT, open).await.expect("it opens");
+        channel
     }
 
     pub(crate) async fn close(self) {

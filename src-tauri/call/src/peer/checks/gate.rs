@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::nomination::Nomination;
 use super::stun::{End, IceMessage, Transaction};
+use crate::bucket::{Bucket, Rate};
 
 /// One check of all pairs together leaves in this time (RFC 8445 §14.2: at least 5 ms).
 const PACE: Duration = Duration::from_millis(5);
@@ -94,15 +95,21 @@ impl State {
 
 impl Gate {
     /// Nothing has been sent yet.
-    pub(in crate::peer) fn new(now: Instant) -> Self {
+    pub(in crate::peer) fn new() -> Self {
+        let bucket = |capacity, per_second| {
+            Bucket::new(Rate {
+                capacity,
+                per_second,
+            })
+        };
         Self {
             pairs: HashMap::new(),
             pending: VecDeque::new(),
             generation: Vec::new(),
             nomination: Nomination::default(),
-            pace: Bucket::new(now, BURST, 1.0 / PACE.as_secs_f64()),
-            budget: Bucket::new(now, BUDGET, BUDGET_PER_SECOND),
-            sources: Bucket::new(now, SOURCES, SOURCES_PER_SECOND),
+            pace: bucket(BURST, 1.0 / PACE.as_secs_f64()),
+            budget: bucket(BUDGET, BUDGET_PER_SECOND),
+            sources: bucket(SOURCES, SOURCES_PER_SECOND),
             first_waits: None,
         }
     }
@@ -207,7 +214,7 @@ impl Gate {
         let is_given_up = state.unanswered >= CHECKS_PER_PAIR && !state.answered;
         // Few addresses may send checks, and who does is there: those are not paid for.
         let is_free = state.heard;
-        if !is_due || is_given_up || !(is_free || self.budget.has_one(now)) {
+        if !is_due || is_given_up || !(is_free || self.budget.has(now, 1.0)) {
             return false;
         }
 
@@ -221,9 +228,9 @@ impl Gate {
             return false;
         }
 
-        let has_place = self.pace.take(now);
+        let has_place = self.pace.take(now, 1.0);
         if has_place && !is_free {
-            self.budget.take(now);
+            self.budget.take(now, 1.0);
         } else if !has_place && is_first {
             self.first_waits = Some(now);
         }
@@ -237,7 +244,7 @@ impl Gate {
         let is_full = self.pairs.len() >= MAX_PAIRS;
         let state = match self.pairs.get_mut(&pair) {
             Some(state) => state,
-            None if is_full || !self.sources.take(now) => return false,
+            None if is_full || !self.sources.take(now, 1.0) => return false,
             None => self.pairs.entry(pair).or_default(),
         };
 
@@ -271,42 +278,6 @@ impl Gate {
     }
 }
 
-/// A token bucket.
-#[derive(Debug)]
-struct Bucket {
-    capacity: f64,
-    per_second: f64,
-    tokens: f64,
-    filled: Instant,
-}
-
-impl Bucket {
-    fn new(now: Instant, capacity: f64, per_second: f64) -> Self {
-        Self {
-            capacity,
-            per_second,
-            tokens: capacity,
-            filled: now,
-        }
-    }
-
-    fn has_one(&mut self, now: Instant) -> bool {
-        let passed = now.saturating_duration_since(self.filled).as_secs_f64();
-        self.tokens = (self.tokens + passed * self.per_second).min(self.capacity);
-        self.filled = self.filled.max(now);
-        self.tokens >= 1.0
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        let has_one = self.has_one(now);
-        if has_one {
-            self.tokens -= 1.0;
-        }
-
-        has_one
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::disallowed_methods, reason = "tests choose their own epoch")]
@@ -333,9 +304,9 @@ mod tests {
     }
 
     impl Rig {
-        fn new(now: Instant) -> Self {
+        fn new() -> Self {
             Self {
-                gate: Gate::new(now),
+                gate: Gate::new(),
                 made: 0,
                 username: b"a:b".to_vec(),
             }
@@ -387,7 +358,7 @@ mod tests {
     #[test]
     fn the_pairs_of_two_computers_are_checked_at_once() {
         let now = Instant::now();
-        let mut rig = Rig::new(now);
+        let mut rig = Rig::new();
         for number in 0..12 {
             assert!(rig.check(now, pair(number)).is_some(), "pair {number}");
         }
@@ -396,7 +367,7 @@ mod tests {
     #[test]
     fn every_pair_has_its_turn_before_the_first_is_repeated_much() {
         let start = Instant::now();
-        let mut rig = Rig::new(start);
+        let mut rig = Rig::new();
         let mut first = [None; 40];
         for tick in 0..20_u32 {
             let now = start + TICK * tick;
@@ -414,7 +385,7 @@ mod tests {
     #[test]
     fn a_silent_pair_is_checked_at_growing_intervals_and_given_up() {
         let start = Instant::now();
-        let mut rig = Rig::new(start);
+        let mut rig = Rig::new();
         let sent: Vec<u128> = (0..500)
             .filter(|tick| rig.check(start + TICK * *tick, pair(1)).is_some())
             .map(|tick| (TICK * tick).as_millis())
@@ -425,7 +396,7 @@ mod tests {
     #[test]
     fn strangers_addresses_get_no_more_than_the_budget() {
         let start = Instant::now();
-        let mut rig = Rig::new(start);
+        let mut rig = Rig::new();
         let mut left = 0;
         // An offer every 1.9 s with new credentials, for a minute, each with 128 pairs.
         for round in 0..32_u32 {
@@ -440,7 +411,7 @@ mod tests {
     #[test]
     fn a_flood_of_checks_does_not_come_in_and_holds_nobody_else_back() {
         let start = Instant::now();
-        let mut rig = Rig::new(start);
+        let mut rig = Rig::new();
         let flood = (0..50_000).filter(|_| rig.hear(start, pair(1))).count();
         assert_eq!(flood, 400);
         assert!(rig.hear(start, pair(2)));
@@ -452,7 +423,7 @@ mod tests {
     #[test]
     fn a_pair_that_answers_is_not_held_back() {
         let start = Instant::now();
-        let mut rig = Rig::new(start);
+        let mut rig = Rig::new();
         let partner = pair(200);
         let transaction = rig.check(start, partner).expect("the first one");
         rig.answer(start + MS, partner, transaction);
@@ -472,7 +443,7 @@ mod tests {
     #[test]
     fn nobody_answers_for_another_address() {
         let start = Instant::now();
-        let mut rig = Rig::new(start);
+        let mut rig = Rig::new();
         rig.check(start, pair(1)).expect("the first one");
         rig.answer(start, pair(1), [9; 12]);
         assert_eq!(leaving(&mut rig, start, Duration::from_secs(9), 2), 19);
@@ -481,7 +452,7 @@ mod tests {
     #[test]
     fn a_pair_that_once_answered_falls_back_into_the_budget() {
         let start = Instant::now();
-        let mut rig = Rig::new(start);
+        let mut rig = Rig::new();
         let transaction = rig.check(start, pair(0)).expect("the first one");
         rig.answer(start, pair(0), transaction);
         let left = leaving(&mut rig, start, Duration::from_secs(120), 1);
@@ -495,7 +466,7 @@ mod tests {
     #[test]
     fn a_check_from_the_partner_is_answered_with_a_check_at_once() {
         let start = Instant::now();
-        let mut rig = Rig::new(start);
+        let mut rig = Rig::new();
         leaving(&mut rig, start, 400 * MS, 1);
         let now = start + 401 * MS;
         assert!(rig.check(now, pair(0)).is_none(), "the next is due at 680");
@@ -506,7 +477,7 @@ mod tests {
     #[test]
     fn a_nomination_waits_for_the_partners_description() {
         let now = Instant::now();
-        let mut rig = Rig::new(now);
+        let mut rig = Rig::new();
         let nomination = IceMessage::Check {
             transaction: [1; 12],
             username: b"a:b",
@@ -522,7 +493,7 @@ mod tests {
     #[test]
     fn checks_from_endless_addresses_do_not_come_in() {
         let now = Instant::now();
-        let mut rig = Rig::new(now);
+        let mut rig = Rig::new();
         let heard = (0..10_000).filter(|number| rig.hear(now, pair(*number)));
         assert_eq!(heard.count(), SOURCES as usize);
         assert!(rig.hear(now, pair(1)), "one that is known");
@@ -534,7 +505,7 @@ mod tests {
             steps in prop::collection::vec((0..200_u16, 0..40_u64, 0..6_u8), 0..2_000)
         ) {
             let start = Instant::now();
-            let mut rig = Rig::new(start);
+            let mut rig = Rig::new();
             let (mut now, mut left) = (start, 0_u32);
             for (number, wait, what) in steps {
                 now += MS * wait as u32;

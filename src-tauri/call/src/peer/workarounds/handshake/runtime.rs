@@ -157,7 +157,7 @@ mod tests {
             disclosure: Disclosure::All,
             link_local: LinkLocal::none(),
             turn: Turn::new(&[], TrustedRoots::default(), Arc::default()),
-            gate: Arc::new(Mutex::new(Gate::new(Instant::now()))),
+            gate: Arc::new(Mutex::new(Gate::new())),
             route: Arc::default(),
             failures: Arc::default(),
         };
