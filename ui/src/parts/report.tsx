@@ -1,11 +1,12 @@
 // Reporting and blocking a stranger, in the call and after it: two clicks each.
 
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 
 import { MAX_REPORT_CHARS, type ReportReason, type StrangerState } from "../generated/contract";
 import { words } from "../locale";
 import type { View } from "../page-state";
 import { Button, type ButtonProps } from "./button";
+import { Dialog } from "./dialog";
 import { Icon } from "./icons";
 
 const t = words.report;
@@ -43,39 +44,12 @@ interface DialogProps extends ReportProps {
   onClose: () => void;
 }
 
-/** Escape closes it. */
 export function ReportDialog({ stranger, open, onClose, act }: DialogProps) {
-  const dialog = useRef<HTMLDialogElement>(null);
-
-  useLayoutEffect(() => {
-    const element = dialog.current;
-    if (!element || element.open === open) return;
-    if (open) element.showModal();
-    else element.close();
-  }, [open]);
-
   return (
-    <dialog ref={dialog} id="report" aria-labelledby="report-title" onClose={onClose}>
-      {open && (
-        <>
-          <div class="dialog-head">
-            <h2 id="report-title">{t.title}</h2>
-            <Button
-              action="close-report"
-              icon="close"
-              label={t.close}
-              iconOnly
-              kind="quiet"
-              onClick={onClose}
-            />
-          </div>
-          <div class="dialog-body">
-            <Reasons stranger={stranger} act={act} />
-            <Block stranger={stranger} act={act} />
-          </div>
-        </>
-      )}
-    </dialog>
+    <Dialog id="report" title={t.title} close={t.close} open={open} onClose={onClose}>
+      <Reasons stranger={stranger} act={act} />
+      <Block stranger={stranger} act={act} />
+    </Dialog>
   );
 }
 
