@@ -11,11 +11,12 @@ use tandem_media::video::{SharedVideo, VideoFormat, VideoSpec};
 use tandem_signaling::ServerUrl;
 use tandem_signaling::client::ClientConfig;
 use tandem_signaling::message::KnockId;
-use webrtc::runtime::{Runtime, TokioRuntime};
+use webrtc::runtime::Runtime;
 
 use super::line::SharedLine;
 use super::verification::CallCode;
 use crate::machine::CallTimeouts;
+use crate::peer::are_systems;
 
 /// The lowest bitrate that the video encoder is ever asked for, in bits per second, and so the
 /// lowest useful [`CallOptions::max_bitrate_bps`]: below this no frame is worth looking at.
@@ -188,9 +189,7 @@ impl CallOptions {
 
     /// Whether media uses the system's sockets, so that the system's addresses matter to it.
     pub(super) fn uses_system_sockets(&self) -> bool {
-        self.media_runtime
-            .as_ref()
-            .is_none_or(|runtime| runtime.name() == TokioRuntime.name())
+        are_systems(self.media_runtime.as_ref())
     }
 }
 
