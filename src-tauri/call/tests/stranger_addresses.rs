@@ -119,17 +119,22 @@ fn a_friend_learns_all_addresses() {
 #[test]
 fn a_server_that_cannot_help_strangers_is_told_at_once() {
     require!(Part::Network);
-    for (route, offers) in [
+    for (route, offers, code) in [
         // Without a server that sees it, a side has no address to name.
-        (StrangerRoute::Direct, Offers::Nothing),
-        (StrangerRoute::RelayIfOffered, Offers::Nothing),
-        (StrangerRoute::Relay, Offers::Stun),
+        (StrangerRoute::Direct, Offers::Nothing, "NoStunServer"),
+        (
+            StrangerRoute::RelayIfOffered,
+            Offers::Nothing,
+            "NoStunServer",
+        ),
+        (StrangerRoute::Relay, Offers::Nothing, "NoStunServer"),
+        (StrangerRoute::Relay, Offers::Stun, "NoTurnServer"),
     ] {
         let rig = Rig::start(Some(route), offers);
         for side in &rig.sides {
             let has_ended = || {
                 let events = side.events();
-                events.contains("NoTurnServer")
+                events.contains(code)
             };
             wait_until("the end", || side.events(), has_ended);
             assert!(side.has_ended());

@@ -7,10 +7,13 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tandem_call::{CallEventKind, EndCode};
+use support::meddler::{Meddle, meddler};
+use tandem_call::{CallEventKind, EndCode, StrangerRoute};
 use tandem_signaling::ServerUrl;
 use tandem_signaling::server::SignalingServer;
 
@@ -72,6 +75,61 @@ async fn nothing_is_sent_before_the_user_has_seen_who_it_is() {
     .await;
 }
 
+/// At a server in a private network, two who are both there have no other addresses for each other. Whether
+/// they are is for the server to say.
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_in_one_private_network_need_no_turn_server_if_the_server_sees_both_there() {
+    let server = support::server().await;
+    for says_so in [true, false] {
+        let seen: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let meddle = |seen: &Arc<Mutex<Vec<Value>>>| -> Meddle {
+            let seen = Arc::clone(seen);
+            Arc::new(move |mut message: Value| {
+                seen.lock().push(message.clone());
+                if !says_so {
+                    message.as_object_mut().unwrap().remove("bothPrivate");
+                }
+
+                vec![(Duration::ZERO, message)]
+            })
+        };
+
+        let mut sides = Vec::new();
+        for _ in 0..2 {
+            let url = meddler(server.address(), meddle(&seen)).await;
+            let mut options = support::options(url, "unused");
+            options.room = None;
+            options.stranger = Some(StrangerRoute::Relay);
+            sides.push(support::Side::with(options));
+        }
+
+        if says_so {
+            for side in &mut sides {
+                side.first_frame(TIMEOUT).await;
+            }
+        } else {
+            let code = sides[0].ended(TIMEOUT).await;
+            assert_eq!(code, EndCode::NoStunServer, "nothing can be named");
+        }
+
+        let seen = seen.lock().clone();
+        let found: Vec<&Value> = seen
+            .iter()
+            .filter(|message| message["type"] == "partner_found")
+            .collect();
+        assert!(!found.is_empty(), "they were matched");
+        for found in found {
+            assert_eq!(found["bothPrivate"], true, "both are on this machine");
+        }
+
+        let names = format!("{seen:?}").contains("typ host");
+        assert_eq!(names, says_so, "local addresses are named");
+        for side in sides {
+            side.call.hang_up().await;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_is_recorded_with_its_snapshot_and_a_block_ends_the_call() {
     use tandem_call::{Report, ReportOutcome};
@@ -89,6 +147,14 @@ async fn a_report_is_recorded_with_its_snapshot_and_a_block_ends_the_call() {
     let room = support::room();
     let [mut ann, mut ben] =
         [(); 2].map(|()| support::Side::with(support::options(url.clone(), &room)));
+    let matched = ann
+        .until(TIMEOUT, "a match", |kind| {
+            matches!(kind, CallEventKind::Matched { .. })
+        })
+        .await;
+    let CallEventKind::Matched { partner_id, .. } = matched.kind else {
+        unreachable!("it was just matched");
+    };
     for side in [&mut ann, &mut ben] {
         side.first_frame(TIMEOUT).await;
     }
@@ -124,7 +190,7 @@ async fn a_report_is_recorded_with_its_snapshot_and_a_block_ends_the_call() {
         "the bytes of the image"
     );
 
-    ann.call.block();
+    ann.call.block(partner_id.as_str().into());
     assert_eq!(ann.ended(TIMEOUT).await, EndCode::HungUp);
     assert_eq!(ben.ended(TIMEOUT).await, EndCode::PartnerLeft);
 }

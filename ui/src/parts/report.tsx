@@ -112,12 +112,23 @@ function Reasons({ stranger, act }: ReportProps) {
   );
 }
 
+/** What became of a block. Nothing is claimed before the server has said so. */
+export function BlockNotice({ block }: Pick<StrangerState, "block">) {
+  if (block === "none") return null;
+  return (
+    <p role="status" class="notice" data-block={block}>
+      {t.blockStatus[block]}
+    </p>
+  );
+}
+
 function Block({ stranger, act }: ReportProps) {
+  const { block } = stranger;
   return (
     <section class="report-part" aria-labelledby="block-title">
       <h3 id="block-title">{t.block}</h3>
-      <p>{stranger.blocked ? t.blocked : t.blockHint}</p>
-      {!stranger.blocked && (
+      {block === "none" ? <p>{t.blockHint}</p> : <BlockNotice block={block} />}
+      {(block === "none" || block === "failed") && (
         <div class="buttons">
           <Button
             action="block"
