@@ -39,6 +39,14 @@ pub struct ServerUrl(Url);
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ServerOrigin(String);
 
+impl ServerOrigin {
+    /// As in `wss://chat.example.org:443`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Why a text is not the address of a signaling server. The text is for people: it says what is
 /// wrong and what to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -23,6 +23,8 @@ pub mod aiortc;
 pub mod authority;
 pub mod balancer;
 pub mod browser;
+#[cfg(target_os = "linux")]
+pub mod capture;
 pub mod clip;
 pub mod coturn;
 pub mod debian;
@@ -45,6 +47,7 @@ pub mod secure_server;
 pub mod server_process;
 pub mod signal;
 pub mod speech;
+pub mod stun;
 pub mod tandem;
 pub mod tap;
 pub mod token;
@@ -57,6 +60,8 @@ pub use aiortc::Aiortc;
 pub use authority::{Authority, Validity};
 pub use balancer::Balancer;
 pub use browser::Browser;
+#[cfg(target_os = "linux")]
+pub use capture::{Capture, Packet, Transport};
 pub use coturn::Coturn;
 pub use guest::Guest;
 pub use guest_browser::GuestBrowser;

@@ -92,6 +92,22 @@ impl Network {
         Ok(())
     }
 
+    /// Gives a host a second interface into the network, with this address.
+    ///
+    /// # Errors
+    /// When there is one of this name, or it is not an address.
+    pub fn add_interface(&self, number: usize, name: &str, address: &str) -> Result<()> {
+        let port = format!("{name}{number}");
+        let namespace = &self.hosts[number].namespace;
+        let other_end = ["type", "veth", "peer", "name", name, "netns"];
+        self.switch
+            .ip(&[&["link", "add", &port][..], &other_end, &[&namespace.name]].concat())?;
+        self.switch
+            .ip(&["link", "set", &port, "master", "bridge", "up"])?;
+        namespace.ip(&["link", "set", name, "up"])?;
+        namespace.ip(&["address", "add", address, "dev", name])
+    }
+
     /// Passes on no multicast from now on, as some access points and switches do. IPv6 does not work
     /// without it, and neither does finding people nearby.
     ///

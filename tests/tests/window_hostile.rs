@@ -348,7 +348,7 @@ fn every_field_of_a_partner_is_shown_as_text() {
             "type": "partner_found", "partnerId": "11111111-5e7f-4d0c-8d5c-1fb7a5b4c0de",
             "sessionId": "22222222-5e7f-4d0c-8d5c-1fb7a5b4c0de", "socketId": "33333333-5e7f-4d0c-8d5c-1fb7a5b4c0de",
             "userName": name, "userAge": 33, "userLocation": format!("\u{202E}{html}\u{2066}\n\u{0}"),
-            "userPicture": profile_picture, "initiator": false, "interests": [html],
+            "userPicture": profile_picture, "initiator": false, "interests": [html], "bothPrivate": true,
         })
     };
 

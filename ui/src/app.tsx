@@ -60,9 +60,9 @@ export class App {
       () => controlsInUse() || this.#page.settingsOpen,
     );
     this.#actions = this.#makeActions();
-    this.#shownStranger = new ShownStranger((id) => {
-      void this.#backend.send({ type: "strangerShown", id });
-    });
+    this.#shownStranger = new ShownStranger(
+      async (id) => !(await this.#backend.send({ type: "strangerShown", id })),
+    );
     this.#store.subscribe(() => {
       this.#render();
     });

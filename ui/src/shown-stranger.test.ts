@@ -5,12 +5,12 @@ import { makeCall, makeState, STRANGER } from "./testing/states";
 
 let visibility: DocumentVisibilityState = "visible";
 let frames: FrameRequestCallback[] = [];
-const tell = vi.fn<(id: number) => void>();
+const tell = vi.fn<(id: number) => Promise<boolean>>();
 
 beforeEach(() => {
   visibility = "visible";
   frames = [];
-  tell.mockReset();
+  tell.mockReset().mockResolvedValue(true);
   vi.spyOn(document, "visibilityState", "get").mockImplementation(() => visibility);
   vi.stubGlobal("requestAnimationFrame", (callback: FrameRequestCallback) => frames.push(callback));
 });
@@ -69,6 +69,33 @@ describe("who was found", () => {
     show(false);
     paint(2);
     expect(tell.mock.calls).toEqual([[7]]);
+  });
+
+  it("is told again after a refusal, as long as they are on the screen", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout"] });
+    tell.mockResolvedValueOnce(false).mockResolvedValueOnce(false);
+    const page = new ShownStranger(tell);
+    page.follow(met(7));
+    for (let told = 1; told <= 3; told++) {
+      paint(2);
+      expect(tell).toHaveBeenCalledTimes(told);
+      // A rendering in between does not make it impatient.
+      page.follow(met(7));
+      await vi.advanceTimersByTimeAsync(2_000);
+    }
+
+    paint(4);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(tell, "it was taken").toHaveBeenCalledTimes(3);
+
+    tell.mockResolvedValueOnce(false);
+    page.follow(met(8));
+    paint(2);
+    page.follow(makeState());
+    await vi.advanceTimersByTimeAsync(2_000);
+    paint(4);
+    expect(tell, "they are gone").toHaveBeenCalledTimes(4);
+    vi.useRealTimers();
   });
 
   it("is not told once they are gone", () => {

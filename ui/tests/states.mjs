@@ -27,7 +27,7 @@ export const SETTINGS = {
   strangerCamera: true,
   strangerMuted: false,
   strangerRelay: true,
-  strangerDirect: false,
+  strangerDirect: [],
   interests: [],
   ringSpeaker: null,
   ringVolume: 80,
@@ -214,7 +214,7 @@ export const STRANGER = {
   shown: true,
   interests: ["chess", "sailing"],
   report: "none",
-  blocked: false,
+  block: "none",
 };
 
 /** @type {Extract<Screen, { kind: "connecting" }>} */
@@ -450,7 +450,7 @@ export const STATES = {
       otherServer: null,
       again: anyone,
     },
-    { stranger: { ...STRANGER, report: "sent", blocked: true } },
+    { stranger: { ...STRANGER, report: "sent", block: "blocked" } },
   ),
   "ended-ask-direct": outsideLobby({
     kind: "ended",

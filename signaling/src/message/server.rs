@@ -306,6 +306,10 @@ pub struct PartnerFound {
     /// The interests in common.
     #[serde(default)]
     pub interests: Vec<String>,
+    /// Both clients came to the server from private or loopback addresses, so that they have no others
+    /// for each other. False where the server does not know.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub both_private: bool,
 }
 
 /// An offer, as the partner sent it.

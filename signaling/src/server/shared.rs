@@ -140,10 +140,15 @@ impl Shared {
         subject: Option<String>,
         role: ClientRole,
         address: AddressKey,
+        is_private: bool,
     ) -> (ClientKey, Arc<Outbound>) {
         let outbound = Arc::new(Outbound::default());
         let mut state = self.state.lock();
         let key = state.hub.connect(subject, role);
+        if is_private {
+            state.hub.set_private(key);
+        }
+
         let connection = Connection {
             outbound: outbound.clone(),
             address,

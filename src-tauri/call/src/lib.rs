@@ -70,7 +70,7 @@ mod simulated_link;
 pub use machine::{CallTimeouts, ConnectProblem, EndCode, EndReason};
 pub use peer::Refused;
 pub use session::{
-    BitrateSample, Call, CallCode, CallEvent, CallEventKind, CallOptions, CallStats,
+    BitrateSample, BlockOutcome, Call, CallCode, CallEvent, CallEventKind, CallOptions, CallStats,
     DEFAULT_MAX_BITRATE_BPS, MIN_BITRATE_BPS, OnRemoteFrame, Profile, Quality, Registration,
     Report, ReportOutcome, Route, SharedGuesses, SharedLine, SignalingLine, StrangerRoute,
     VerificationState, VideoReceived, VideoSent,

@@ -154,8 +154,10 @@ pub enum Command {
     AcceptRules,
     /// Calls with strangers go through a TURN server, or directly.
     SetStrangerRelay { on: bool },
-    /// Calls with strangers may go directly where the server offers no TURN server.
+    /// Calls with strangers may go directly at the server of the settings, which offers no TURN server.
     AllowStrangerDirect,
+    /// They may no longer do so at this server of `strangerDirect`.
+    TakeBackStrangerDirect { server: String },
     /// Set what the user likes to talk about.
     SetInterests { interests: Vec<String> },
     /// The page shows who the stranger with this id is.

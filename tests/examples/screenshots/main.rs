@@ -119,9 +119,6 @@ mod linux {
             ann.wait_for_element("#rules")?;
             self.save_both_themes(&ann, "rules")?;
             ann.press("accept-rules")?;
-            ann.wait_for_element("[data-action=\"allow-direct\"]")?;
-            self.save_both_themes(&ann, "ended-ask-direct")?;
-            ann.press("allow-direct")?;
             ann.wait_for_screen("waiting")?;
             ann.press("camera")?;
             ann.wait_for_frames("#local", 3)?;

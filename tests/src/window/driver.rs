@@ -119,6 +119,12 @@ impl Driver {
         self.call("POST", "/refresh", Some(&json!({}))).map(drop)
     }
 
+    /// Minimizes the window, which takes a window manager.
+    pub(super) fn minimize(&self) -> Result<()> {
+        self.call("POST", "/window/minimize", Some(&json!({})))
+            .map(drop)
+    }
+
     pub(super) fn resize(&self, width: u32, height: u32) -> Result<()> {
         let rect = json!({ "x": 0, "y": 0, "width": width, "height": height });
         self.call("POST", "/window/rect", Some(&rect)).map(drop)

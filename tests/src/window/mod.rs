@@ -91,14 +91,14 @@ impl Home {
         Ok(self)
     }
 
-    /// The user has met strangers before: has accepted the rules and direct calls, and switched the
-    /// camera on for them.
+    /// The user has met strangers before: has accepted the rules, and switched the camera on
+    /// for them.
     ///
     /// # Errors
     /// When the settings file cannot be written.
     pub fn having_met_strangers(self) -> Result<Self> {
         let settings = json!({
-            "version": 1, "rulesAccepted": true, "strangerDirect": true, "strangerCamera": true,
+            "version": 1, "rulesAccepted": true, "strangerCamera": true,
         });
         let file = self.settings();
         let folder = file.parent().context("the file is in a folder")?;
@@ -415,6 +415,34 @@ impl Window {
     /// When it throws, or the page does not answer.
     pub fn run(&self, script: &str, arguments: &Value) -> Result<Value> {
         self.driver.run(script, arguments)
+    }
+
+    /// Minimizes the window, on a screen with a window manager, and waits until the page knows.
+    ///
+    /// # Errors
+    /// When the window stays.
+    pub fn minimize(&self) -> Result<()> {
+        self.driver.minimize()?;
+        self.wait_for_visibility("hidden")
+    }
+
+    /// Brings the window back, and waits until the page knows.
+    ///
+    /// # Errors
+    /// When it stays minimized.
+    pub fn restore(&self) -> Result<()> {
+        // Setting its size does (WebDriver §11.8.2).
+        self.driver.resize(1_000, 700)?;
+        self.wait_for_visibility("visible")
+    }
+
+    fn wait_for_visibility(&self, wanted: &str) -> Result<()> {
+        wait_until(&format!("the page to be {wanted}"), TIMEOUT, || {
+            let state = self
+                .run("return document.visibilityState", &json!([]))
+                .ok()?;
+            (state == wanted).then_some(())
+        })
     }
 
     /// Runs a script in the page that passes its result to its last argument, a callback.

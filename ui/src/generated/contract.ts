@@ -477,14 +477,19 @@ interests: Array<string>,
  */
 report: ReportStatus, 
 /**
- * The user has blocked them.
+ * Whether the user never meets them again.
  */
-blocked: boolean, };
+block: BlockStatus, };
 
 /**
  * What became of a report.
  */
 export type ReportStatus = "none" | "sending" | "sent" | "notRecorded" | "failed";
+
+/**
+ * What became of a block.
+ */
+export type BlockStatus = "none" | "sending" | "blocked" | "failed";
 
 /**
  * What a report is about.
@@ -568,9 +573,10 @@ strangerMuted: boolean,
  */
 strangerRelay: boolean, 
 /**
- * They go directly where the server offers no TURN server: the user was asked.
+ * The servers at which they go directly because those offer no TURN server: the user was asked at
+ * each.
  */
-strangerDirect: boolean, 
+strangerDirect: string[], 
 /**
  * What the user likes to talk about; people with the same interests are matched first.
  */
@@ -838,7 +844,7 @@ export type MediaErrorCode = "CAM_NOT_FOUND" | "CAM_IN_USE" | "CAM_DENIED" | "CA
 /**
  * Why a call ended, as a stable code.
  */
-export type EndCode = "HUNG_UP" | "CANCELLED" | "NO_PARTNER" | "RELAY_UNREACHABLE" | "RELAY_REFUSED" | "NO_SUCH_ROOM" | "DECLINED" | "NO_ANSWER" | "NO_TURN_SERVER" | "CONNECT_TIMEOUT" | "CONNECTION_FAILED" | "BAD_DESCRIPTION" | "NO_COMMON_CODEC" | "PARTNER_LEFT" | "PARTNER_VANISHED" | "PARTNER_MISBEHAVED" | "CODE_MISMATCH";
+export type EndCode = "HUNG_UP" | "CANCELLED" | "NO_PARTNER" | "RELAY_UNREACHABLE" | "RELAY_REFUSED" | "NO_SUCH_ROOM" | "DECLINED" | "NO_ANSWER" | "NO_TURN_SERVER" | "NO_STUN_SERVER" | "CONNECT_TIMEOUT" | "CONNECTION_FAILED" | "BAD_DESCRIPTION" | "NO_COMMON_CODEC" | "PARTNER_LEFT" | "PARTNER_VANISHED" | "PARTNER_MISBEHAVED" | "CODE_MISMATCH";
 
 /**
  * Why no connection to a partner came up, as a stable code beside that of the end.
@@ -866,7 +872,7 @@ export type ProblemPlace = "camera" | "microphone" | "speaker" | "server" | "acc
  * All fields are required, even those that may be `null`. Serde refuses unknown fields, except
  * beside the `type` of a command without fields, where it ignores them.
  */
-export type Command = { "type": "findPartner" } | { "type": "callWithCode", code: string, } | { "type": "invite" } | { "type": "cancelInvite" } | { "type": "acceptCall", id: number, video: boolean, } | { "type": "declineCall", id: number, } | { "type": "joinOpened" } | { "type": "dismissOpened" } | { "type": "callRecent", id: number, } | { "type": "removeRecent", id: number, } | { "type": "clearRecents" } | { "type": "openNearby" } | { "type": "closeNearby" } | { "type": "callNearby", id: string, } | { "type": "callAddress", address: string, } | { "type": "setAlwaysNearby", on: boolean, } | { "type": "toggleFullScreen" } | { "type": "welcomed" } | { "type": "retryServer" } | { "type": "confirmClose", close: boolean, } | { "type": "cancel" } | { "type": "hangUp" } | { "type": "next" } | { "type": "retry" } | { "type": "toLobby" } | { "type": "setMuted", muted: boolean, } | { "type": "setCameraOn", on: boolean, } | { "type": "setCamera", id: string | null, } | { "type": "setMicrophone", id: string | null, } | { "type": "setSpeaker", id: string | null, } | { "type": "setRing", speaker: string | null, volume: number, } | { "type": "testRing" } | { "type": "setName", name: string, } | { "type": "setAbout", age: number | null, location: string, } | { "type": "setPicture", picture: string | null, } | { "type": "setServerUrl", url: string, } | { "type": "setToken", token: string, } | { "type": "forgetToken" } | { "type": "setCaFile", path: string, } | { "type": "setSingleKeyShortcuts", on: boolean, } | { "type": "setTheme", theme: Theme, } | { "type": "setVideoQuality", size: VideoSize, codec: Codec, maxBitrateKbps: number, } | { "type": "setProcessing", echoCancellation: boolean, noiseSuppression: boolean, autoGain: boolean, } | { "type": "startHost", lan: boolean, } | { "type": "stopHost" } | { "type": "testSpeaker" } | { "type": "wordsCompared", words: [string, string, string, string], equal: boolean, } | { "type": "acceptRules" } | { "type": "setStrangerRelay", on: boolean, } | { "type": "allowStrangerDirect" } | { "type": "setInterests", interests: Array<string>, } | { "type": "strangerShown", id: number, } | { "type": "report", reason: ReportReason, text: string, snapshot: boolean, } | { "type": "block" } | { "type": "refreshDevices" } | { "type": "dismissProblem", id: number, };
+export type Command = { "type": "findPartner" } | { "type": "callWithCode", code: string, } | { "type": "invite" } | { "type": "cancelInvite" } | { "type": "acceptCall", id: number, video: boolean, } | { "type": "declineCall", id: number, } | { "type": "joinOpened" } | { "type": "dismissOpened" } | { "type": "callRecent", id: number, } | { "type": "removeRecent", id: number, } | { "type": "clearRecents" } | { "type": "openNearby" } | { "type": "closeNearby" } | { "type": "callNearby", id: string, } | { "type": "callAddress", address: string, } | { "type": "setAlwaysNearby", on: boolean, } | { "type": "toggleFullScreen" } | { "type": "welcomed" } | { "type": "retryServer" } | { "type": "confirmClose", close: boolean, } | { "type": "cancel" } | { "type": "hangUp" } | { "type": "next" } | { "type": "retry" } | { "type": "toLobby" } | { "type": "setMuted", muted: boolean, } | { "type": "setCameraOn", on: boolean, } | { "type": "setCamera", id: string | null, } | { "type": "setMicrophone", id: string | null, } | { "type": "setSpeaker", id: string | null, } | { "type": "setRing", speaker: string | null, volume: number, } | { "type": "testRing" } | { "type": "setName", name: string, } | { "type": "setAbout", age: number | null, location: string, } | { "type": "setPicture", picture: string | null, } | { "type": "setServerUrl", url: string, } | { "type": "setToken", token: string, } | { "type": "forgetToken" } | { "type": "setCaFile", path: string, } | { "type": "setSingleKeyShortcuts", on: boolean, } | { "type": "setTheme", theme: Theme, } | { "type": "setVideoQuality", size: VideoSize, codec: Codec, maxBitrateKbps: number, } | { "type": "setProcessing", echoCancellation: boolean, noiseSuppression: boolean, autoGain: boolean, } | { "type": "startHost", lan: boolean, } | { "type": "stopHost" } | { "type": "testSpeaker" } | { "type": "wordsCompared", words: [string, string, string, string], equal: boolean, } | { "type": "acceptRules" } | { "type": "setStrangerRelay", on: boolean, } | { "type": "allowStrangerDirect" } | { "type": "takeBackStrangerDirect", server: string, } | { "type": "setInterests", interests: Array<string>, } | { "type": "strangerShown", id: number, } | { "type": "report", reason: ReportReason, text: string, snapshot: boolean, } | { "type": "block" } | { "type": "refreshDevices" } | { "type": "dismissProblem", id: number, };
 
 /**
  * Why the app refused a command. A refused command changes nothing.

@@ -103,6 +103,10 @@ export const en = {
     strangerRelay: "Hide your address",
     strangerRelayHint:
       "People you meet this way don't see your IP address. Video passes through a server, which can make it slower.",
+    strangerDirect: "Servers that may show your address",
+    strangerDirectHint: "You agreed to this because they can't hide it.",
+    strangerDirectForget: "Ask again",
+    strangerDirectForgetLabel: "Ask again before connecting directly at {server}",
     voice: "Your voice",
     echoCancellation: "Echo cancellation",
     echoCancellationHint: "Keeps people from hearing themselves.",
@@ -297,7 +301,7 @@ export const en = {
     direct: {
       title: "Connect directly?",
       what: "This server can't hide your IP address. The people you meet could see it, and with it roughly where you are.",
-      todo: "If you agree, Tandem won't ask again.",
+      todo: "If you agree, Tandem won't ask again for this server. You can change it in Settings.",
       allow: "Connect directly",
     },
     newInvite: "Create a new invite",
@@ -487,7 +491,11 @@ export const en = {
     },
     block: "Block",
     blockHint: "Ends the call. You won't meet this person again while you both stay connected.",
-    blocked: "You've blocked this person.",
+    blockStatus: {
+      sending: "Blocking this person…",
+      blocked: "You've blocked this person.",
+      failed: "The server hasn't confirmed the block. Try again.",
+    },
   },
 
   confirmClose: {

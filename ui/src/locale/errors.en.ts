@@ -266,6 +266,10 @@ export const ERRORS = {
     what: "This server can't forward calls.",
     todo: "Choose another server in Settings.",
   },
+  NO_STUN_SERVER: {
+    what: "This server can't connect people who don't know each other.",
+    todo: "Choose another server in Settings.",
+  },
   NO_TURN_OFFERED: {
     what: "These two networks let no direct call through, and this server can't forward it.",
     todo: "Use another network or another server.",

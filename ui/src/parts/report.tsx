@@ -1,11 +1,12 @@
 // Reporting and blocking a stranger, in the call and after it: two clicks each.
 
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 
 import { MAX_REPORT_CHARS, type ReportReason, type StrangerState } from "../generated/contract";
 import { words } from "../locale";
 import type { View } from "../page-state";
 import { Button, type ButtonProps } from "./button";
+import { Dialog } from "./dialog";
 import { Icon } from "./icons";
 
 const t = words.report;
@@ -43,39 +44,12 @@ interface DialogProps extends ReportProps {
   onClose: () => void;
 }
 
-/** Escape closes it. */
 export function ReportDialog({ stranger, open, onClose, act }: DialogProps) {
-  const dialog = useRef<HTMLDialogElement>(null);
-
-  useLayoutEffect(() => {
-    const element = dialog.current;
-    if (!element || element.open === open) return;
-    if (open) element.showModal();
-    else element.close();
-  }, [open]);
-
   return (
-    <dialog ref={dialog} id="report" aria-labelledby="report-title" onClose={onClose}>
-      {open && (
-        <>
-          <div class="dialog-head">
-            <h2 id="report-title">{t.title}</h2>
-            <Button
-              action="close-report"
-              icon="close"
-              label={t.close}
-              iconOnly
-              kind="quiet"
-              onClick={onClose}
-            />
-          </div>
-          <div class="dialog-body">
-            <Reasons stranger={stranger} act={act} />
-            <Block stranger={stranger} act={act} />
-          </div>
-        </>
-      )}
-    </dialog>
+    <Dialog id="report" title={t.title} close={t.close} open={open} onClose={onClose}>
+      <Reasons stranger={stranger} act={act} />
+      <Block stranger={stranger} act={act} />
+    </Dialog>
   );
 }
 
@@ -138,12 +112,23 @@ function Reasons({ stranger, act }: ReportProps) {
   );
 }
 
+/** What became of a block. Nothing is claimed before the server has said so. */
+export function BlockNotice({ block }: Pick<StrangerState, "block">) {
+  if (block === "none") return null;
+  return (
+    <p role="status" class="notice" data-block={block}>
+      {t.blockStatus[block]}
+    </p>
+  );
+}
+
 function Block({ stranger, act }: ReportProps) {
+  const { block } = stranger;
   return (
     <section class="report-part" aria-labelledby="block-title">
       <h3 id="block-title">{t.block}</h3>
-      <p>{stranger.blocked ? t.blocked : t.blockHint}</p>
-      {!stranger.blocked && (
+      {block === "none" ? <p>{t.blockHint}</p> : <BlockNotice block={block} />}
+      {(block === "none" || block === "failed") && (
         <div class="buttons">
           <Button
             action="block"

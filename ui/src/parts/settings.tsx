@@ -82,6 +82,7 @@ function DialogBody(view: View) {
           on={view.state.settings.strangerRelay}
           onSwitch={(on) => void view.act.send({ type: "setStrangerRelay", on })}
         />
+        <DirectServers {...view} />
       </Group>
       <Group title={t.voice}>
         <ProcessingSwitches {...view} />
@@ -120,6 +121,37 @@ function Group({ title, children }: { title: string; children: ComponentChildren
       {children}
     </section>
   );
+}
+
+/** Where the user has agreed to meet strangers directly, each with a way to take that back. */
+function DirectServers({ state: { settings }, act }: View) {
+  const { strangerDirect: servers } = settings;
+  if (servers.length === 0) return null;
+  return (
+    <div class="field">
+      <span id="stranger-direct">{t.strangerDirect}</span>
+      <ul class="direct-servers" aria-labelledby="stranger-direct">
+        {servers.map((server) => (
+          <li key={server}>
+            <span>{serverName(server)}</span>
+            <Button
+              action="forget-direct"
+              label={t.strangerDirectForget}
+              describe={t.strangerDirectForgetLabel.replace("{server}", serverName(server))}
+              kind="quiet"
+              onClick={() => void act.send({ type: "takeBackStrangerDirect", server })}
+            />
+          </li>
+        ))}
+      </ul>
+      <p class="hint">{t.strangerDirectHint}</p>
+    </div>
+  );
+}
+
+/** As people know it: without what all servers have. */
+function serverName(origin: string): string {
+  return plain(origin.replace(/^wss:\/\/(.*?)(:443)?$/, "$1"), 80);
 }
 
 function ThemeField({ state, act }: View) {

@@ -1,12 +1,11 @@
 // Who is at the other end of a call: what the badge says, what that protects from, and the safety
 // words to compare.
 
-import { useLayoutEffect, useRef } from "preact/hooks";
-
 import type { BadgeKind, InCall, Verification } from "../generated/contract";
 import { words } from "../locale";
 import type { View } from "../page-state";
 import { Button } from "./button";
+import { Dialog } from "./dialog";
 import { Icon, type IconName } from "./icons";
 
 const t = words.call.verification;
@@ -50,45 +49,20 @@ interface DialogProps extends Pick<View, "act"> {
   onClose: () => void;
 }
 
-/** Escape closes it; the call goes on. */
+/** The call goes on while it is open. */
 export function VerificationDialog({ verification, open, onClose, act }: DialogProps) {
-  const dialog = useRef<HTMLDialogElement>(null);
-
-  useLayoutEffect(() => {
-    const element = dialog.current;
-    if (!element || element.open === open) return;
-    if (open) element.showModal();
-    else element.close();
-  }, [open]);
-
   return (
-    <dialog
-      ref={dialog}
+    <Dialog
       id="verification"
       class="verification"
-      aria-labelledby="verification-title"
+      title={t.title}
+      close={t.close}
+      open={open}
       onClose={onClose}
     >
-      {open && (
-        <>
-          <div class="dialog-head">
-            <h2 id="verification-title">{t.title}</h2>
-            <Button
-              action="close-verification"
-              icon="close"
-              label={t.close}
-              iconOnly
-              kind="quiet"
-              onClick={onClose}
-            />
-          </div>
-          <div class="dialog-body">
-            <Explanation verification={verification} />
-            <Words verification={verification} act={act} />
-          </div>
-        </>
-      )}
-    </dialog>
+      <Explanation verification={verification} />
+      <Words verification={verification} act={act} />
+    </Dialog>
   );
 }
 

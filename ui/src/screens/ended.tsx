@@ -11,7 +11,7 @@ import { Icon, Mark } from "../parts/icons";
 import { Centred, Heading } from "../parts/layout";
 import { Sentence } from "../parts/person";
 import { ProblemDetails } from "../parts/problems";
-import { ReportButton, ReportDialog } from "../parts/report";
+import { BlockNotice, ReportButton, ReportDialog } from "../parts/report";
 import { personCalled } from "../person";
 import { plain } from "../text";
 import { clock } from "../time";
@@ -57,13 +57,40 @@ function absence({ reason, again }: EndedProps["screen"]): Words | null {
   return GONE.has(reason) ? { what: t.away, todo: t.awayNearby } : null;
 }
 
-/** The server offers no TURN server, and the user has not said whether strangers may be met without. */
+/**
+ * The server offers no TURN server, and the user has not said whether strangers may be met without one
+ * there. The app repeats the reason only while it has not, or has to hide the address.
+ */
 function asksForDirect({ reason, again }: EndedProps["screen"], settings: Settings): boolean {
-  const isAllowed = settings.strangerDirect || !settings.strangerRelay;
-  return reason === "NO_TURN_SERVER" && again?.kind === "anyone" && !isAllowed;
+  return reason === "NO_TURN_SERVER" && again?.kind === "anyone" && settings.strangerRelay;
 }
 
-/** Asked once. */
+/** The stranger of the call that is over can still be reported and blocked. */
+function LastStranger({ state: { stranger }, act }: View) {
+  const [reporting, setReporting] = useState(false);
+  if (stranger === null) return null;
+  return (
+    <>
+      <BlockNotice block={stranger.block} />
+      <ReportButton
+        kind="quiet"
+        onClick={() => {
+          setReporting(true);
+        }}
+      />
+      <ReportDialog
+        stranger={stranger}
+        open={reporting}
+        act={act}
+        onClose={() => {
+          setReporting(false);
+        }}
+      />
+    </>
+  );
+}
+
+/** Asked once for each server. */
 function AskForDirect(view: View) {
   const { act } = view;
   const allow = async () => {
@@ -95,6 +122,7 @@ function AskForDirect(view: View) {
           onClick={() => void act.send({ type: "toLobby" })}
         />
       </div>
+      <LastStranger {...view} />
     </Centred>
   );
 }
@@ -115,8 +143,6 @@ export function Ended({ screen, ...view }: EndedProps) {
   const orderly = ORDERLY.has(reason);
   const failed = durationMs === null && !orderly;
   const again = repeat(screen.again, failed);
-  const { stranger } = view.state;
-  const [reporting, setReporting] = useState(false);
   if (asksForDirect(screen, view.state.settings)) return <AskForDirect {...view} />;
   return (
     <Centred name="ended" {...view}>
@@ -163,25 +189,7 @@ export function Ended({ screen, ...view }: EndedProps) {
           onClick={() => void act.send({ type: "toLobby" })}
         />
       </div>
-      {stranger && (
-        <>
-          {stranger.blocked && <p class="hint">{words.report.blocked}</p>}
-          <ReportButton
-            kind="quiet"
-            onClick={() => {
-              setReporting(true);
-            }}
-          />
-          <ReportDialog
-            stranger={stranger}
-            open={reporting}
-            act={act}
-            onClose={() => {
-              setReporting(false);
-            }}
-          />
-        </>
-      )}
+      <LastStranger {...view} />
       {!orderly && <ProblemDetails code={code} />}
     </Centred>
   );

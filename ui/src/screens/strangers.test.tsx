@@ -2,7 +2,7 @@ import { render } from "preact";
 import { act as settled } from "preact/test-utils";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
-import type { AppState, Command, ReportStatus, Settings } from "../generated/contract";
+import type { AppState, BlockStatus, Command, ReportStatus, Settings } from "../generated/contract";
 import { words } from "../locale";
 import { initialPage, type PageState, type View } from "../page-state";
 import { makeCall, makeState, makeView, STATES, STRANGER } from "../testing/states";
@@ -133,9 +133,17 @@ describe("a block", () => {
     }
   });
 
-  it("is confirmed on the last screen", () => {
-    show(named("ended-stranger"));
-    expect(find("main").textContent).toContain(words.report.blocked);
+  it.each<[BlockStatus, boolean]>([
+    ["sending", false],
+    ["blocked", false],
+    ["failed", true],
+  ])("that is %s says so, and no more", async (block, again) => {
+    const state = named("ended-stranger");
+    show({ ...state, stranger: { ...STRANGER, block } });
+    const status = block as Exclude<BlockStatus, "none">;
+    expect(find(`[data-block=${block}]`).textContent).toBe(words.report.blockStatus[status]);
+    await click("report");
+    expect(has("[data-action=block]")).toBe(again);
   });
 });
 
@@ -153,11 +161,42 @@ describe("a server without TURN", () => {
   });
 
   it("is an error for those who have agreed", () => {
-    for (const settings of [{ strangerDirect: true }, { strangerRelay: false }]) {
-      asked(settings);
-      expect(has("[data-action=allow-direct]")).toBe(false);
-      expect(has("[data-action=search-again]")).toBe(true);
-    }
+    asked({ strangerRelay: false });
+    expect(has("[data-action=allow-direct]")).toBe(false);
+    expect(has("[data-action=search-again]")).toBe(true);
+  });
+
+  it("can't be helped where there is no STUN server either", () => {
+    const { screen } = named("ended-ask-direct");
+    if (screen.kind !== "ended") throw new Error("it is over");
+    show(makeState({ screen: { ...screen, reason: "NO_STUN_SERVER" } }));
+    expect(has("[data-action=allow-direct]")).toBe(false);
+    expect(find("#end-reason").dataset.reason).toBe("NO_STUN_SERVER");
+  });
+
+  it("leaves the stranger before to be reported", async () => {
+    const view = show({ ...named("ended-ask-direct"), stranger: STRANGER });
+    expect(has("[data-action=allow-direct]")).toBe(true);
+    await click("report");
+    await click("report-spam");
+    expect(sent(view)).toEqual([{ type: "report", reason: "spam", text: "", snapshot: false }]);
+  });
+
+  it("is listed in the settings once it is allowed, until that is taken back", async () => {
+    const strangerDirect = ["wss://one.example:443", "ws://192.168.1.5:9000"];
+    const { settings } = makeState();
+    const view = show(makeState({ settings: { ...settings, strangerDirect } }), {
+      settingsOpen: true,
+    });
+    const list = [...find(".direct-servers").querySelectorAll("li > span")];
+    expect(list.map((item) => item.textContent)).toEqual(["one.example", "ws://192.168.1.5:9000"]);
+    await click("forget-direct");
+    expect(sent(view)).toEqual([
+      { type: "takeBackStrangerDirect", server: "wss://one.example:443" },
+    ]);
+
+    show(makeState(), { settingsOpen: true });
+    expect(has(".direct-servers")).toBe(false);
   });
 });
 

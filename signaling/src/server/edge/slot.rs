@@ -21,6 +21,7 @@ use crate::server::hub::ClientRole;
 use crate::server::hub::ids::ClaimHash;
 use crate::server::outbound::{CloseReason, Outbound};
 use crate::server::shrink::ShrinkIfSparse;
+use crate::server_url::is_private_ip;
 
 /// Held while the connection is open; dropping it gives the connection's share back.
 pub(in crate::server) struct Slot {
@@ -43,6 +44,11 @@ impl Slot {
             (None, true, true) => ClientRole::Owner,
             (None, true, false) => ClientRole::Visitor(self.address.to_canonical()),
         }
+    }
+
+    /// Whether the client comes from a private or loopback address.
+    pub(in crate::server) fn is_private(&self) -> bool {
+        is_private_ip(self.address)
     }
 
     /// From now on, a ban of this client closes the connection, through `outbound`.

@@ -292,6 +292,18 @@ impl Hub {
         }
     }
 
+    fn is_private(&self, key: ClientKey) -> bool {
+        let client = self.clients.get(&key);
+        client.is_some_and(|client| client.is_private)
+    }
+
+    /// The connection of a new client comes from a private or loopback address.
+    pub(in crate::server) fn set_private(&mut self, key: ClientKey) {
+        if let Some(client) = self.clients.get_mut(&key) {
+            client.is_private = true;
+        }
+    }
+
     /// Puts one side into a call and sends it `partner_found`.
     pub(super) fn enter_call(
         &mut self,
@@ -302,7 +314,19 @@ impl Hub {
         initiator: bool,
         interests: Vec<String>,
     ) {
-        let found = partner_found(profile, &partner, session.clone(), initiator, interests);
+        let both_private = match &partner.location {
+            PartnerLocation::Local(other) => self.is_private(key) && self.is_private(*other),
+            // Its address is known on its own node only.
+            PartnerLocation::Node(_) => false,
+        };
+        let found = partner_found(
+            profile,
+            &partner,
+            session.clone(),
+            initiator,
+            interests,
+            both_private,
+        );
         self.stop_listening(key);
         let Some(client) = self.clients.get_mut(&key) else {
             return;

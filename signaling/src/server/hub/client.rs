@@ -115,6 +115,8 @@ pub(super) struct Client {
     pub(super) subject: Option<String>,
     /// Who it is on a server that lets people ring its owner alone.
     pub(super) role: ClientRole,
+    /// Its connection comes from a private or loopback address.
+    pub(super) is_private: bool,
     pub(super) person: PersonId,
     /// The token that resumes this client. Every resume replaces it.
     pub(super) token: ResumeToken,
@@ -174,6 +176,7 @@ impl Client {
             user,
             subject,
             role,
+            is_private: false,
             token,
             profile: FindPartner::default(),
             search_id: None,
@@ -339,6 +342,7 @@ pub(super) fn partner_found(
     session_id: SessionId,
     initiator: bool,
     interests: Vec<String>,
+    both_private: bool,
 ) -> ServerMessage {
     let location = profile
         .user_location
@@ -355,5 +359,6 @@ pub(super) fn partner_found(
         user_picture: profile.user_picture.clone(),
         initiator,
         interests,
+        both_private,
     }))
 }

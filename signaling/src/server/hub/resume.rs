@@ -83,9 +83,9 @@ impl Hub {
         // A resume token does not carry another person's identity.
         let identity = |key: &ClientKey| {
             let client = self.clients.get(key)?;
-            Some((&client.subject, client.role))
+            Some((&client.subject, client.role, client.is_private))
         };
-        let (Some((old_subject, old_role)), Some((subject, role))) =
+        let (Some((old_subject, old_role, _)), Some((subject, role, is_private))) =
             (identity(&old), identity(&key))
         else {
             return Err(nothing_to_resume());
@@ -99,6 +99,7 @@ impl Hub {
         };
 
         // The address may be another one.
+        client.is_private = is_private;
         if let ClientRole::Visitor(_) = role {
             client.role = role;
         }

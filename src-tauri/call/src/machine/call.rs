@@ -237,9 +237,9 @@ impl CallMachine {
                 self.source_selected(negotiated, Notice::MicrophoneNotNegotiated);
             }
             // A call that is already connected continues.
-            Input::NoTurnServer => {
+            Input::MissingServer(code) => {
                 if !matches!(self.state, CallState::InCall(_)) {
-                    self.end(EndCode::NoTurnServer);
+                    self.end(code);
                 }
             }
             Input::NoRoute(peer) => {

@@ -156,8 +156,8 @@ pub(crate) enum Input {
     /// The signaling server is out of reach or serves no clients of this kind, and the client has
     /// given up: trying again would not help.
     SignalingRefused(EndCode),
-    /// Media may only go through a TURN server, and the signaling server offers none.
-    NoTurnServer,
+    /// The signaling server offers no server of a kind that media needs.
+    MissingServer(EndCode),
     /// No route to the partner can come up, so that there is nothing to wait for.
     NoRoute(PeerId),
     /// The signaling server ended the search, for this reason.

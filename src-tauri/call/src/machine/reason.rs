@@ -28,6 +28,9 @@ pub enum EndCode {
     NoAnswer,
     /// Media may only go through a TURN server, and the signaling server offers none.
     NoTurnServer,
+    /// The partner must learn no address of this machine that servers do not see, and the signaling server
+    /// names no server that would say which one that is.
+    NoStunServer,
     /// A partner was found, but no connection came up in time.
     ConnectTimeout,
     /// No route to the partner was found, or the peer connection failed.
@@ -49,7 +52,7 @@ pub enum EndCode {
 
 impl EndCode {
     /// Every code, in the order of declaration.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::HungUp,
         Self::Cancelled,
         Self::NoPartner,
@@ -59,6 +62,7 @@ impl EndCode {
         Self::Declined,
         Self::NoAnswer,
         Self::NoTurnServer,
+        Self::NoStunServer,
         Self::ConnectTimeout,
         Self::ConnectionFailed,
         Self::BadDescription,
@@ -82,6 +86,7 @@ impl EndCode {
             Self::Declined => "DECLINED",
             Self::NoAnswer => "NO_ANSWER",
             Self::NoTurnServer => "NO_TURN_SERVER",
+            Self::NoStunServer => "NO_STUN_SERVER",
             Self::ConnectTimeout => "CONNECT_TIMEOUT",
             Self::ConnectionFailed => "CONNECTION_FAILED",
             Self::BadDescription => "BAD_DESCRIPTION",
@@ -115,6 +120,10 @@ impl EndCode {
             Self::NoTurnServer => {
                 "The signaling server offers no TURN server, so nothing was sent. Use another signaling \
                  server, or allow direct connections."
+            }
+            Self::NoStunServer => {
+                "The signaling server offers neither a STUN nor a TURN server, so it cannot connect \
+                 strangers. Use another signaling server."
             }
             Self::ConnectTimeout => {
                 "Someone was found, but connecting took too long. Search again."

@@ -31,7 +31,7 @@ use super::handler::{Handler, PeerEvent, SentCandidates};
 use super::negotiation::{ForLibrary, Negotiated, Negotiation, Refused};
 use super::privacy::Disclosure;
 use super::route::{self, Route};
-use super::sockets::Sockets;
+use super::sockets::{Sockets, are_systems};
 use super::track::LocalTrack;
 use super::tracks::Tracks;
 use super::turn::{self, Turn, TurnProblem};
@@ -231,6 +231,7 @@ impl Peer {
         let sockets = Sockets {
             link_local: link_local.clone(),
             disclosure,
+            are_systems: are_systems(config.runtime.as_ref()),
             turn: Arc::clone(&turn),
             route: Arc::clone(&route_watch),
             gate: Arc::clone(&gate),

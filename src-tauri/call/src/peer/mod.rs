@@ -34,6 +34,7 @@ pub use handler::PeerEvent;
 pub(crate) use negotiation::Negotiated;
 pub use negotiation::Refused;
 pub use route::Route;
+pub(crate) use sockets::are_systems;
 pub(crate) use track::LocalTrack;
 #[cfg(feature = "internals")]
 pub(crate) use turn::framing::read_stream as read_turn_stream;

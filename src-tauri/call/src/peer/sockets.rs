@@ -1,24 +1,27 @@
 //! What stands between webrtc and the network.
 
 use std::io;
-use std::net::UdpSocket;
+use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use webrtc::runtime::{AsyncUdpSocket, Runtime};
+use webrtc::runtime::{AsyncUdpSocket, Runtime, TokioRuntime};
 
-use super::checks::{CheckedSocket, Gate, RouteWatch, SendFailures};
+use super::checks::{AddressFilter, CheckedSocket, Gate, RouteWatch, SendFailures, SourceAddress};
 use super::privacy::Disclosure;
 use super::turn::{Turn, TurnSocket};
 use super::workarounds::LinkLocal;
+use crate::interfaces;
 
 /// How the sockets of a connection are wrapped.
 #[derive(Debug, Clone)]
 pub(super) struct Sockets {
     /// The addresses that have stand-ins.
     pub(super) link_local: LinkLocal,
-    /// Which addresses may be checked.
+    /// Which addresses of this machine the partner may learn.
     pub(super) disclosure: Disclosure,
+    /// They are the system's, whose addresses and routes matter to them.
+    pub(super) are_systems: bool,
     /// The TURN servers that are reached over TCP and TLS.
     pub(super) turn: Arc<Turn>,
     /// Which checks may pass, of all sockets together.
@@ -43,10 +46,29 @@ impl Sockets {
         Ok(CheckedSocket::new(
             inner,
             is_loopback,
-            self.disclosure,
+            self.filter(bound.ip()),
             Arc::clone(&self.gate),
             Arc::clone(&self.route),
             Arc::clone(&self.failures),
         )?)
     }
+
+    /// The filter for a socket at `local`, with the networks of now: a socket is bound anew when ICE
+    /// restarts.
+    fn filter(&self, local: IpAddr) -> AddressFilter {
+        let source_address: Option<SourceAddress> = self
+            .are_systems
+            .then_some(interfaces::source_address as SourceAddress);
+        let networks = if self.are_systems && self.disclosure != Disclosure::All {
+            interfaces::networks()
+        } else {
+            Vec::new()
+        };
+        AddressFilter::new(self.disclosure, local, source_address, networks)
+    }
+}
+
+/// Whether these are the system's sockets, so that the system's addresses and routes matter to them.
+pub(crate) fn are_systems(runtime: Option<&Arc<dyn Runtime>>) -> bool {
+    runtime.is_none_or(|runtime| runtime.name() == TokioRuntime.name())
 }

@@ -40,7 +40,7 @@ pub use options::{
     CallOptions, DEFAULT_MAX_BITRATE_BPS, MIN_BITRATE_BPS, OnRemoteFrame, Profile, StrangerRoute,
 };
 pub use quality::Quality;
-pub use report::{Report, ReportOutcome};
+pub use report::{BlockOutcome, Report, ReportOutcome};
 pub use stats::{BitrateSample, CallStats, VideoReceived, VideoSent};
 pub use verification::{CallCode, SharedGuesses, VerificationState};
 
@@ -52,6 +52,7 @@ use tandem_media::audio::AudioEngine;
 use tandem_media::audio::{AudioSink, AudioSource, Processing};
 use tandem_media::video::VideoSpec;
 use tandem_media::{NewestSlot, VideoFrame};
+use tandem_signaling::message::UserId;
 use tandem_trust::SafetyWords;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
@@ -72,7 +73,7 @@ enum CallCommand {
     Processing(Processing),
     RetryDevices,
     Report(Report),
-    Block,
+    Block { partner: UserId },
     ReleaseMedia { session_id: String },
     WordsCompared { shown: SafetyWords, are_equal: bool },
     Stats(oneshot::Sender<CallStats>),
@@ -192,9 +193,10 @@ impl Call {
         self.command(CallCommand::Report(report));
     }
 
-    /// Never meets the present partner again, or the last one. The call with them ends.
-    pub fn block(&self) {
-        self.command(CallCommand::Block);
+    /// Never meets this partner again, present or past, by the id of [`CallEventKind::Matched`]. The call
+    /// with them ends.
+    pub fn block(&self, partner: UserId) {
+        self.command(CallCommand::Block { partner });
     }
 
     /// Sends what [`CallOptions::hold_media`] holds back, if this session is still the current one:

@@ -1,9 +1,10 @@
 //! Notices when the addresses of this machine change: another Wi-Fi, a cable, a VPN, a closed lid.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
+use crate::interfaces::source_address;
 use crate::peer::RouteHealth;
 
 /// How often to look. Reading the addresses takes about 0.1 ms.
@@ -35,20 +36,12 @@ impl Addresses {
             .map(if_addrs::Interface::ip)
             .collect();
         let preferred = [
-            source(Ipv4Addr::UNSPECIFIED.into(), ANYWHERE_V4.into()),
-            source(Ipv6Addr::UNSPECIFIED.into(), ANYWHERE_V6.into()),
+            source_address(ANYWHERE_V4.into()),
+            source_address(ANYWHERE_V6.into()),
         ];
 
         Some(Self { all, preferred })
     }
-}
-
-/// From where the system sends to `to`.
-fn source(any: IpAddr, to: IpAddr) -> Option<IpAddr> {
-    let socket = UdpSocket::bind(SocketAddr::new(any, 0)).ok()?;
-    // Connecting a UDP socket sends nothing.
-    socket.connect(SocketAddr::new(to, 9)).ok()?;
-    Some(socket.local_addr().ok()?.ip())
 }
 
 /// What a change means for a call.
@@ -152,11 +145,7 @@ impl NetworkWatch {
 /// first. An interface gets a new temporary address every day (RFC 8981), which changes nothing for
 /// the old one.
 fn leaves_elsewhere((local, remote): (IpAddr, IpAddr)) -> bool {
-    let any: IpAddr = match remote {
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    source(any, remote).is_some_and(|source| source != local && !share_interface(source, local))
+    source_address(remote).is_some_and(|source| source != local && !share_interface(source, local))
 }
 
 /// Whether both addresses belong to one interface.

@@ -11,11 +11,12 @@ use tandem_media::video::{SharedVideo, VideoFormat, VideoSpec};
 use tandem_signaling::ServerUrl;
 use tandem_signaling::client::ClientConfig;
 use tandem_signaling::message::KnockId;
-use webrtc::runtime::{Runtime, TokioRuntime};
+use webrtc::runtime::Runtime;
 
 use super::line::SharedLine;
 use super::verification::CallCode;
 use crate::machine::CallTimeouts;
+use crate::peer::are_systems;
 
 /// The lowest bitrate that the video encoder is ever asked for, in bits per second, and so the
 /// lowest useful [`CallOptions::max_bitrate_bps`]: below this no frame is worth looking at.
@@ -46,7 +47,9 @@ pub struct Profile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StrangerRoute {
     /// Through a TURN server. If the signaling server offers none, the call ends with
-    /// [`EndCode::NoTurnServer`](crate::EndCode::NoTurnServer).
+    /// [`EndCode::NoTurnServer`](crate::EndCode::NoTurnServer), or with
+    /// [`EndCode::NoStunServer`](crate::EndCode::NoStunServer) where it could not go directly either. Only
+    /// two in one private network, at a server there, meet directly.
     Relay,
     /// Through a TURN server if the signaling server offers one, else directly.
     RelayIfOffered,
@@ -171,26 +174,27 @@ impl CallOptions {
     }
 
     /// Whether media may only go through a TURN server. `has_turn`: the signaling server offers one.
-    pub(super) fn is_relayed(&self, has_turn: bool) -> bool {
+    /// `hides`: the partner must not learn [local addresses](Self::hides_local_addresses).
+    pub(super) fn is_relayed(&self, has_turn: bool, hides: bool) -> bool {
         self.relay_only
             || match self.stranger {
-                Some(StrangerRoute::Relay) => true,
+                Some(StrangerRoute::Relay) => has_turn || hides,
                 Some(StrangerRoute::RelayIfOffered) => has_turn,
                 Some(StrangerRoute::Direct) | None => false,
             }
     }
 
     /// Whether the partner may learn the addresses of this machine that servers see, and no other.
-    /// At a server in a private network, both are there, and have no others for each other.
-    pub(super) fn hides_local_addresses(&self) -> bool {
-        self.stranger.is_some() && !self.signaling.url.is_private()
+    /// `both_private`: the signaling server says that it sees both sides at private or loopback addresses,
+    /// so that they have no others for each other. It is believed only if it is in such a network itself,
+    /// because behind a proxy all clients may seem to be.
+    pub(super) fn hides_local_addresses(&self, both_private: bool) -> bool {
+        self.stranger.is_some() && !(both_private && self.signaling.url.is_private())
     }
 
     /// Whether media uses the system's sockets, so that the system's addresses matter to it.
     pub(super) fn uses_system_sockets(&self) -> bool {
-        self.media_runtime
-            .as_ref()
-            .is_none_or(|runtime| runtime.name() == TokioRuntime.name())
+        are_systems(self.media_runtime.as_ref())
     }
 }
 

@@ -56,9 +56,25 @@ impl ReportOutcome {
     }
 }
 
-/// Whether a message is the server's refusal to block: nobody waits for it.
-pub(super) fn refuses_block(message: &ServerMessage) -> bool {
-    matches!(message, ServerMessage::Error(error) if answers(error.id.as_ref(), BLOCK))
+/// What became of a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BlockOutcome {
+    /// The server keeps the two apart from now on.
+    Blocked(UserId),
+    /// It does not.
+    Refused,
+}
+
+impl BlockOutcome {
+    /// What a message of the server says about a block. `None`: nothing.
+    #[must_use]
+    pub fn of(message: &ServerMessage) -> Option<Self> {
+        match message {
+            ServerMessage::Blocked(blocked) => Some(Self::Blocked(blocked.partner_id.clone())),
+            ServerMessage::Error(error) if answers(error.id.as_ref(), BLOCK) => Some(Self::Refused),
+            _ => None,
+        }
+    }
 }
 
 fn answers(id: Option<&RequestId>, asked: &str) -> bool {
@@ -84,6 +100,7 @@ impl SignalingLine {
     }
 
     /// Never meets this partner again, as long as the server knows both. Ends a call with them.
+    /// [`BlockOutcome::of`] one of the next messages says what became of it. Asking again does no harm.
     ///
     /// # Errors
     /// As [`Client::send`](tandem_signaling::client::Client::send).

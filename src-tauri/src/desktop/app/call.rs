@@ -189,6 +189,11 @@ impl App {
     pub(super) fn end_call(&mut self) -> Option<ActiveCall> {
         let call = self.call.take()?;
         self.effects.push_back(Effect::ShowRemote(false));
+        if call.target.is_known() {
+            // Only strangers are reported.
+            self.effects.push_back(Effect::ForgetFrame);
+        }
+
         self.effects.push_back(Effect::EndCall(call.id));
         self.take_back_camera();
         self.take_back_line();
@@ -308,7 +313,10 @@ impl App {
 
                 self.solved(place_of(part));
             }
-            CallEventKind::SignalingLost => self.set_server_status(ServerStatus::Unreachable),
+            CallEventKind::SignalingLost => {
+                self.set_server_status(ServerStatus::Unreachable);
+                self.on_answers_lost();
+            }
             CallEventKind::PartnerReconnecting { until } => {
                 let left = until.saturating_duration_since(now.at).as_millis();
                 let until = now.unix_ms + u64::try_from(left).unwrap_or(u64::MAX - now.unix_ms);

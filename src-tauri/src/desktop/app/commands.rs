@@ -194,19 +194,20 @@ impl App {
                 // Who switches it on takes back what was agreed to once.
                 self.change_settings(|settings| {
                     settings.stranger_relay = on;
-                    settings.stranger_direct &= !on;
+                    if on {
+                        settings.stranger_direct.clear();
+                    }
                 })
             }
-            Command::AllowStrangerDirect => {
-                self.change_settings(|settings| settings.stranger_direct = true)
-            }
+            Command::AllowStrangerDirect => self.allow_stranger_direct(),
+            Command::TakeBackStrangerDirect { server } => self.take_back_stranger_direct(&server),
             Command::SetInterests { interests } => self.set_interests(&interests),
             Command::StrangerShown { id } => self.stranger_shown(id),
             Command::Report {
                 reason,
                 text,
                 snapshot,
-            } => self.report_stranger(reason, &text, snapshot),
+            } => self.report_stranger(now, reason, &text, snapshot),
             Command::Block => self.block_stranger(now),
             Command::RefreshDevices => {
                 self.retry_camera();

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use tandem_call::{Profile, ReportOutcome};
+use tandem_call::{BlockOutcome, Profile, ReportOutcome};
 use tandem_signaling::ServerUrl;
 use tandem_signaling::client::{ClientConfig, ClientErrorCode};
 use tandem_signaling::message::{ClaimToken, FormerClaim, KnockId, UserId};
@@ -89,6 +89,8 @@ pub enum LineEvent {
     },
     /// What became of a report about the partner of the last call.
     Reported(ReportOutcome),
+    /// What became of a block.
+    Blocked(BlockOutcome),
 }
 
 /// The connection that the effects so far leave open.
@@ -300,6 +302,7 @@ impl App {
                 self.state.server.status = ServerStatus::Unreachable;
                 self.state.server.cause = Some(cause);
                 self.end_knock();
+                self.on_answers_lost();
             }
             LineEvent::Claimed {
                 room,
@@ -308,13 +311,17 @@ impl App {
                 random,
             } => self.on_claimed(&room, former, guest.as_ref(), random),
             LineEvent::ClaimRefused { never } => self.on_claim_refused(never),
-            LineEvent::Closed => self.retry_line(),
+            LineEvent::Closed => {
+                self.on_answers_lost();
+                self.retry_line();
+            }
             LineEvent::CannotRing => self.wait_in_own_room(now),
             LineEvent::Knock {
                 id, room, profile, ..
             } => self.on_knock(id, &room, &profile),
             LineEvent::KnockEnded { id } => self.on_knock_ended(&id),
             LineEvent::Reported(outcome) => self.on_reported(outcome),
+            LineEvent::Blocked(outcome) => self.on_blocked(&outcome),
         }
     }
 

@@ -30,6 +30,7 @@ pub use choice::{NONE, camera_id};
 pub(super) use commands::BITRATES_KBPS;
 pub use line::{LineEvent, LineId, LineUse, RoomClaim};
 pub use nearby::{NearbyEvent, NearbyUse};
+use stranger::Answers;
 pub use stranger::{Meeting as StrangerMeeting, PlannedReport, StrangerPlan};
 pub use surroundings::{Notification, NotificationReply, Tone, ToneSpec};
 pub use trust::PlannedCode;
@@ -362,6 +363,7 @@ pub struct App {
     meeting: Meeting,
     /// Where the user met the stranger of the state.
     met: Option<StrangerMeeting>,
+    answers: Answers,
     /// What `next` searches for after a call.
     again: Option<Target>,
     surroundings: Surroundings,
@@ -431,6 +433,7 @@ impl App {
             nearby: Nearby::default(),
             meeting: Meeting::new(recents),
             met: None,
+            answers: Answers::default(),
             again: None,
             surroundings: Surroundings::default(),
             local_server_url: None,
@@ -479,12 +482,14 @@ impl App {
     /// When to call [`App::handle_timeout`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.call.as_ref().and_then(|call| call.slow_at)
+        let slow_at = self.call.as_ref().and_then(|call| call.slow_at);
+        slow_at.into_iter().chain(self.answers_due()).min()
     }
 
     /// Handles the deadline of [`App::poll_timeout`]: a connection that takes long is shown as
-    /// such.
+    /// such, and so is a server that does not answer.
     pub fn handle_timeout(&mut self, now: Now) {
+        self.on_answers_due(now);
         if let Some(call) = &mut self.call
             && call.slow_at.is_some_and(|deadline| deadline <= now.at)
         {

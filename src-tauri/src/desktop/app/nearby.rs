@@ -360,6 +360,7 @@ impl App {
             LineEvent::Closed => self.stop_nearby(),
             // People nearby are no strangers.
             LineEvent::Reported(_)
+            | LineEvent::Blocked(_)
             | LineEvent::Claimed { .. }
             | LineEvent::ClaimRefused { .. }
             | LineEvent::CannotRing => {}

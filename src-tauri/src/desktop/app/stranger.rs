@@ -1,15 +1,27 @@
 //! Meeting strangers: what comes before, what they learn of the user, reporting and blocking them.
 
-use tandem_call::{EndCode, ReportOutcome, StrangerRoute};
+use std::time::{Duration, Instant};
+
+use tandem_call::{BlockOutcome, EndCode, ReportOutcome, StrangerRoute};
 use tandem_signaling::message::{MAX_REPORT_CHARS, ReportCategory, SessionId, UserId};
 
 use super::commands::require;
 use super::target::Target;
 use super::{App, CallId, Effect, LineId, Now, partner};
 use crate::desktop::command::{CommandError, CommandErrorCode};
-use crate::desktop::state::{ReportReason, ReportStatus, Screen, StrangerState};
+use crate::desktop::state::{BlockStatus, ReportReason, ReportStatus, Screen, StrangerState};
 
 type CommandResult = Result<(), CommandError>;
+
+/// How long the server may take to answer a report or a block.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Until when answers of the server are awaited.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    report: Option<Instant>,
+    block: Option<Instant>,
+}
 
 /// What a call with a stranger is started with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,17 +85,37 @@ impl App {
         }
     }
 
+    /// The user agrees to meet strangers directly at the server of the settings.
+    pub(super) fn allow_stranger_direct(&mut self) -> CommandResult {
+        let server = self.own_server().ok_or(CommandErrorCode::NoServer)?;
+        let origin = server.url.origin();
+        self.change_settings(|settings| settings.allow_direct(&origin, true))
+    }
+
+    /// The user no longer agrees to that at the server that the settings show like this.
+    pub(super) fn take_back_stranger_direct(&mut self, server: &str) -> CommandResult {
+        let known = &self.state.settings.stranger_direct;
+        let known = known.iter().find(|known| known.as_str() == server);
+        let known = known.ok_or(CommandErrorCode::NotNow)?.clone();
+        self.change_settings(|settings| settings.allow_direct(&known, false))
+    }
+
     /// How a call for `target` differs if it is one with a stranger.
     pub(super) fn stranger_plan(&self, target: &Target) -> Option<StrangerPlan> {
         let settings = &self.state.settings;
         (!target.is_known()).then(|| StrangerPlan {
-            route: match (settings.stranger_relay, settings.stranger_direct) {
+            route: match (settings.stranger_relay, self.is_direct_allowed()) {
                 (true, false) => StrangerRoute::Relay,
                 (true, true) => StrangerRoute::RelayIfOffered,
                 (false, _) => StrangerRoute::Direct,
             },
             interests: settings.interests.clone(),
         })
+    }
+
+    fn is_direct_allowed(&self) -> bool {
+        let origin = self.own_server().map(|server| server.url.origin());
+        origin.is_some_and(|origin| self.state.settings.stranger_direct.contains(&origin))
     }
 
     /// The search has found a stranger.
@@ -110,7 +142,7 @@ impl App {
             shown: false,
             interests: partner::sanitized_interests(interests),
             report: ReportStatus::None,
-            blocked: false,
+            block: BlockStatus::None,
         });
     }
 
@@ -142,6 +174,8 @@ impl App {
 
     /// The page shows who the stranger is: what the user has switched on is sent from now on.
     pub(super) fn stranger_shown(&mut self, id: u32) -> CommandResult {
+        // The page may not know yet that its window is minimized: some systems do not tell it.
+        require(!self.lobby_devices.hidden)?;
         let stranger = self.state.stranger.as_mut();
         let stranger = stranger.filter(|stranger| stranger.id == id && !stranger.shown);
         let (Some(stranger), Some(met)) = (stranger, &self.met) else {
@@ -158,6 +192,7 @@ impl App {
     /// Reports the stranger. A report that the server did not take can be sent again.
     pub(super) fn report_stranger(
         &mut self,
+        now: Now,
         reason: ReportReason,
         text: &str,
         snapshot: bool,
@@ -182,6 +217,7 @@ impl App {
         }
 
         stranger.report = ReportStatus::Sending;
+        self.answers.report = Some(now.at + ANSWER_TIMEOUT);
         let report = PlannedReport {
             meeting: met.clone(),
             category: reason.into(),
@@ -195,7 +231,9 @@ impl App {
     /// The server has answered a report.
     pub(super) fn on_reported(&mut self, outcome: ReportOutcome) {
         if let Some(stranger) = &mut self.state.stranger
-            && stranger.report == ReportStatus::Sending
+            && (stranger.report == ReportStatus::Sending
+                // It was only late.
+                || (stranger.report, outcome) == (ReportStatus::Failed, ReportOutcome::Recorded))
         {
             stranger.report = match outcome {
                 ReportOutcome::Recorded => ReportStatus::Sent,
@@ -211,14 +249,77 @@ impl App {
         let (Some(stranger), Some(met)) = (&mut self.state.stranger, &self.met) else {
             return Err(CommandErrorCode::NotNow.into());
         };
-        require(!stranger.blocked)?;
+        require(matches!(
+            stranger.block,
+            BlockStatus::None | BlockStatus::Failed
+        ))?;
 
-        stranger.blocked = true;
+        stranger.block = BlockStatus::Sending;
+        self.answers.block = Some(now.at + ANSWER_TIMEOUT);
         self.effects.push_back(Effect::Block(Box::new(met.clone())));
         if self.call.is_some() {
             self.ended(now, EndCode::HungUp, None);
         }
 
         Ok(())
+    }
+
+    /// The server has answered a block, perhaps late, or of an earlier stranger.
+    pub(super) fn on_blocked(&mut self, outcome: &BlockOutcome) {
+        let (Some(stranger), Some(met)) = (&mut self.state.stranger, &self.met) else {
+            return;
+        };
+
+        match outcome {
+            BlockOutcome::Blocked(partner) if *partner == met.partner_id => {
+                stranger.block = BlockStatus::Blocked;
+            }
+            BlockOutcome::Refused if stranger.block == BlockStatus::Sending => {
+                stranger.block = BlockStatus::Failed;
+            }
+            BlockOutcome::Blocked(_) | BlockOutcome::Refused => {}
+        }
+    }
+
+    /// The connection is gone on which the server would have answered. A block is repeated on the next
+    /// one, and its answer may still come.
+    pub(super) fn on_answers_lost(&mut self) {
+        self.answers = Answers::default();
+        if let Some(stranger) = &mut self.state.stranger {
+            if stranger.report == ReportStatus::Sending {
+                stranger.report = ReportStatus::Failed;
+            }
+
+            if stranger.block == BlockStatus::Sending {
+                stranger.block = BlockStatus::Failed;
+            }
+        }
+    }
+
+    /// When to give up waiting for the server's answers.
+    pub(super) fn answers_due(&self) -> Option<Instant> {
+        let stranger = self.state.stranger.as_ref()?;
+        let report = self.answers.report;
+        let block = self.answers.block;
+        let report = report.filter(|_| stranger.report == ReportStatus::Sending);
+        let block = block.filter(|_| stranger.block == BlockStatus::Sending);
+        report.into_iter().chain(block).min()
+    }
+
+    /// Gives up waiting for an answer that is overdue.
+    pub(super) fn on_answers_due(&mut self, now: Now) {
+        let is_due = |deadline: Option<Instant>| deadline.is_some_and(|due| due <= now.at);
+        let (report, block) = (is_due(self.answers.report), is_due(self.answers.block));
+        let Some(stranger) = &mut self.state.stranger else {
+            return;
+        };
+
+        if report && stranger.report == ReportStatus::Sending {
+            stranger.report = ReportStatus::Failed;
+        }
+
+        if block && stranger.block == BlockStatus::Sending {
+            stranger.block = BlockStatus::Failed;
+        }
     }
 }

@@ -7,7 +7,7 @@ use tandem_call::{Call, CallOptions, CallStats, CallTimeouts, Report, SharedLine
 use tandem_media::audio::{AudioConfig, AudioSink, AudioSource, Processing};
 use tandem_media::video::{SharedVideo, VideoSpec};
 use tandem_media::{Observer, VideoFrame};
-use tandem_signaling::message::SessionId;
+use tandem_signaling::message::{SessionId, UserId};
 use tandem_trust::SafetyWords;
 use tokio::task::JoinHandle;
 
@@ -144,8 +144,8 @@ impl RunningCall {
         self.call.report(report);
     }
 
-    pub(super) fn block(&self) {
-        self.call.block();
+    pub(super) fn block(&self, partner: UserId) {
+        self.call.block(partner);
     }
 
     pub(super) fn retry_devices(&self) {

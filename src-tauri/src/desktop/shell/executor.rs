@@ -65,6 +65,8 @@ pub struct Executor {
     call: Option<RunningCall>,
     /// What a stranger has shown last, after the call with them.
     last_frame: Option<Arc<I420>>,
+    /// A block that the server has to confirm on the connection that the call has.
+    block: Option<StrangerMeeting>,
     /// The connection to the signaling server between calls.
     line: Option<IdleLine>,
     /// What lets people nearby call this user.
@@ -100,6 +102,7 @@ impl Executor {
             speaker_test: None,
             call: None,
             last_frame: None,
+            block: None,
             line: None,
             nearby: None,
             closing_nearby: None,
@@ -319,15 +322,27 @@ impl Executor {
         }
     }
 
-    fn block(&self, meeting: StrangerMeeting) {
+    /// Blocks a stranger: at once, and on the connection that the call leaves, where the answer is
+    /// awaited.
+    fn block(&mut self, meeting: StrangerMeeting) {
         if let Some(call) = self.call.as_ref().filter(|call| call.id() == meeting.call) {
-            call.block();
-        } else if let Some(line) = &self.line
-            && Some(line.id()) == meeting.line
+            call.block(meeting.partner_id.clone());
+        }
+
+        self.block = Some(meeting);
+        self.send_block();
+    }
+
+    /// Sends the block that waits for its connection.
+    fn send_block(&mut self) {
+        let line = self.line.as_ref();
+        let is_for = |meeting: &mut StrangerMeeting| {
+            line.is_some_and(|line| Some(line.id()) == meeting.line)
+        };
+        if let Some(meeting) = self.block.take_if(is_for)
+            && let Some(line) = line
         {
             line.block(meeting.partner_id);
-        } else {
-            tracing::warn!("the connection for a block is gone: the two may meet again");
         }
     }
 
@@ -375,7 +390,10 @@ impl Executor {
         let nearby = self.nearby.as_mut().filter(|nearby| nearby.owns(id));
         match (shared.take(), nearby) {
             (Some(line), Some(nearby)) => nearby.give_back(line),
-            (Some(line), None) => self.line = Some(IdleLine::start(id, line, self.handle.clone())),
+            (Some(line), None) => {
+                self.line = Some(IdleLine::start(id, line, self.handle.clone()));
+                self.send_block();
+            }
             // The call did not end in time, or closed it.
             (None, _) => self.handle.notify(Input::Line(id, LineEvent::Closed)),
         }

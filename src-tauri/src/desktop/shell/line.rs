@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tandem_call::{Profile, Report, ReportOutcome, SignalingLine};
+use tandem_call::{BlockOutcome, Profile, Report, ReportOutcome, SignalingLine};
 use tandem_signaling::client::{ClientEvent, SendError};
 use tandem_signaling::message::{
     Capability, ClientMessage, ErrorCode, ErrorReport, Knock, KnockId, ServerMessage, SessionId,
@@ -40,6 +40,7 @@ impl IdleLine {
             handle,
             line,
             wanted: None,
+            block: None,
             listens_in,
             claims: false,
             asked_to_listen: false,
@@ -96,6 +97,8 @@ struct Listener {
     line: SignalingLine,
     /// What the app uses the connection for; `None` before it has said so.
     wanted: Option<LineUse>,
+    /// Whom the user blocks, until the server has confirmed it.
+    block: Option<UserId>,
     /// The rooms in which the server rings this app; `None` if that is not certain.
     listens_in: Option<Vec<String>>,
     /// A `claim_room` was sent and not answered yet.
@@ -151,9 +154,8 @@ impl Listener {
                         }
                     }
                     Some(LineCommand::Block(partner)) => {
-                        if let Err(error) = self.line.block(partner) {
-                            tracing::warn!(%error, "cannot block a partner: they may meet again");
-                        }
+                        self.block = Some(partner);
+                        self.send_block();
                     }
                 },
                 event = self.line.recv(), if is_open => match event {
@@ -167,6 +169,15 @@ impl Listener {
                     self.ask();
                 }
             }
+        }
+    }
+
+    /// Sends the block that the server has not confirmed.
+    fn send_block(&mut self) {
+        if let Some(partner) = &self.block
+            && let Err(error) = self.line.block(partner.clone())
+        {
+            tracing::debug!(%error, "cannot block a partner: trying again with the next connection");
         }
     }
 
@@ -205,12 +216,19 @@ impl Listener {
             self.notify(LineEvent::Connected { user });
         }
 
+        self.send_block();
         self.ask();
     }
 
     fn on_message(&mut self, message: ServerMessage) {
         if let Some(outcome) = ReportOutcome::of(&message) {
             self.notify(LineEvent::Reported(outcome));
+            return;
+        }
+
+        if let Some(outcome) = BlockOutcome::of(&message) {
+            self.block = None;
+            self.notify(LineEvent::Blocked(outcome));
             return;
         }
 
@@ -450,6 +468,19 @@ mod tests {
             timeout(TIMEOUT, next).await.expect(kind)
         }
 
+        /// The next message from the line, of any type.
+        async fn first(&mut self) -> Value {
+            let next = async {
+                loop {
+                    let frame = self.socket.next().await.unwrap().unwrap();
+                    if let Ok(message) = serde_json::from_str(frame.to_text().unwrap_or_default()) {
+                        return message;
+                    }
+                }
+            };
+            timeout(TIMEOUT, next).await.expect("a message")
+        }
+
         /// Waits until the line has read everything that was said.
         async fn until_read(&mut self) {
             self.say(&json!({ "type": "knock_ended", "knockId": "k", "reason": "cancelled" }))
@@ -578,6 +609,26 @@ mod tests {
         rig.until_read().await;
         rig.reconnect().await;
         rig.heard("claim_room").await;
+    }
+
+    #[tokio::test]
+    async fn a_block_is_repeated_until_the_server_has_confirmed_it() {
+        let mut rig = Rig::start().await;
+        rig.line.block("p".into());
+        assert_eq!(rig.heard("block").await["partnerId"], "p");
+        rig.reconnect().await;
+        assert_eq!(rig.heard("block").await["partnerId"], "p");
+        assert!(matches!(rig.event().await, LineEvent::Lost { .. }));
+        rig.say(&json!({ "type": "blocked", "partnerId": "p", "id": "block" }))
+            .await;
+        let confirmed = BlockOutcome::Blocked("p".into());
+        assert_eq!(rig.event().await, LineEvent::Blocked(confirmed));
+
+        // A block would come before the room is asked for.
+        rig.line.use_for(claim(RoomClaim::Ask(None)));
+        rig.heard("claim_room").await;
+        rig.reconnect().await;
+        assert_eq!(rig.first().await["type"], "claim_room");
     }
 
     fn listen(rooms: &[&str]) -> LineUse {

@@ -19,7 +19,7 @@ pub use change::{MicrophoneLevel, StateChange, StateChanges};
 pub use meet::{CallerKind, IncomingCall, Invitation, OpenedInvite, RecentCall, Search};
 pub use nearby::{NearbyPerson, NearbyReach, NearbyState, NearbyStatus};
 pub use settings::{Codec, Settings, Theme, TokenState, VideoSize};
-pub use stranger::{ReportReason, ReportStatus, StrangerState};
+pub use stranger::{BlockStatus, ReportReason, ReportStatus, StrangerState};
 pub use verification::{BadgeKind, InviteEnd, Mismatch, Verification, WordsState};
 
 use serde::Serialize;

@@ -1,7 +1,7 @@
 //! The user's settings, which the settings file keeps.
 
 use serde::{Deserialize, Serialize};
-use tandem_signaling::ServerUrl;
+use tandem_signaling::{ServerOrigin, ServerUrl};
 use ts_rs::TS;
 
 use crate::values::{DEFAULT_MAX_BITRATE_BPS, preset_server_url};
@@ -44,8 +44,11 @@ pub struct Settings {
     pub stranger_muted: bool,
     /// Calls with strangers go through a TURN server, so that they do not learn the user's address.
     pub stranger_relay: bool,
-    /// They go directly where the server offers no TURN server: the user was asked.
-    pub stranger_direct: bool,
+    /// The servers at which they go directly because those offer no TURN server: the user was asked at
+    /// each.
+    #[serde(deserialize_with = "servers")]
+    #[ts(type = "string[]")]
+    pub stranger_direct: Vec<ServerOrigin>,
     /// What the user likes to talk about; people with the same interests are matched first.
     pub interests: Vec<String>,
     /// The speaker that rings; `null` for the one that calls use.
@@ -72,6 +75,34 @@ pub struct Settings {
     pub auto_gain: bool,
 }
 
+/// The most servers that are remembered. The oldest is forgotten.
+const MAX_DIRECT_SERVERS: usize = 32;
+
+/// Reads servers. What is none is left out: the user is asked again.
+fn servers<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<ServerOrigin>, D::Error> {
+    let read = serde_json::Value::deserialize(from)?;
+    let texts = read.as_array().into_iter().flatten();
+    let urls = texts.filter_map(|text| text.as_str()?.parse::<ServerUrl>().ok());
+    Ok(urls
+        .map(|url| url.origin())
+        .take(MAX_DIRECT_SERVERS)
+        .collect())
+}
+
+impl Settings {
+    /// Strangers may be met directly at this server, or no longer.
+    pub fn allow_direct(&mut self, server: &ServerOrigin, allowed: bool) {
+        self.stranger_direct.retain(|known| known != server);
+        if allowed {
+            if self.stranger_direct.len() == MAX_DIRECT_SERVERS {
+                self.stranger_direct.remove(0);
+            }
+
+            self.stranger_direct.push(server.clone());
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -90,7 +121,7 @@ impl Default for Settings {
             stranger_camera: false,
             stranger_muted: false,
             stranger_relay: true,
-            stranger_direct: false,
+            stranger_direct: Vec::new(),
             interests: Vec::new(),
             ring_speaker: None,
             ring_volume: 80,

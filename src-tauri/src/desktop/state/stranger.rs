@@ -16,8 +16,8 @@ pub struct StrangerState {
     pub interests: Vec<String>,
     /// What became of the user's report about them.
     pub report: ReportStatus,
-    /// The user has blocked them.
-    pub blocked: bool,
+    /// Whether the user never meets them again.
+    pub block: BlockStatus,
 }
 
 /// What became of a report.
@@ -34,6 +34,21 @@ pub enum ReportStatus {
     /// The server records no reports.
     NotRecorded,
     /// The server did not take it.
+    Failed,
+}
+
+/// What became of a block.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum BlockStatus {
+    /// There is none.
+    #[default]
+    None,
+    /// It is on its way.
+    Sending,
+    /// The server keeps the two apart.
+    Blocked,
+    /// The server did not take it, or has not answered yet.
     Failed,
 }
 

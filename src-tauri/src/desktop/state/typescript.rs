@@ -82,6 +82,7 @@ fn contract() -> String {
         declaration::<Partner>(),
         declaration::<StrangerState>(),
         declaration::<ReportStatus>(),
+        declaration::<BlockStatus>(),
         declaration::<ReportReason>(),
         declaration::<ConnectingStep>(),
         declaration::<RouteKind>(),

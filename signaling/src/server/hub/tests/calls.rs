@@ -3,6 +3,35 @@
 use super::*;
 
 #[test]
+fn both_sides_learn_whether_both_come_from_private_addresses() {
+    for (privately, expected) in [
+        ([true, true], true),
+        ([true, false], false),
+        ([false, true], false),
+        ([false, false], false),
+    ] {
+        let mut world = World::new();
+        let keys = privately.map(|is_private| {
+            let key = world.join();
+            if is_private {
+                world.hub.set_private(key);
+            }
+
+            key
+        });
+        world.say(keys[0], find());
+        let second = world.say(keys[1], find());
+        for heard in [world.take(keys[0]), second] {
+            let found = heard.iter().find_map(|message| match message {
+                ServerMessage::PartnerFound(found) => Some(found.both_private),
+                _ => None,
+            });
+            assert_eq!(found, Some(expected), "{privately:?}");
+        }
+    }
+}
+
+#[test]
 fn both_sides_learn_who_the_other_is_and_one_makes_the_offer() {
     let mut world = World::new();
     let (a, b) = (world.join(), world.join());

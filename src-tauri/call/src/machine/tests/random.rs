@@ -26,7 +26,7 @@ fn input() -> impl Strategy<Value = Input> {
         1 => Just(Input::Accept("k1".into())),
         2 => proptest::option::of(session.clone())
             .prop_map(|session_id| Input::SignalingResumed { session_id }),
-        1 => Just(Input::NoTurnServer),
+        1 => Just(Input::MissingServer(EndCode::NoTurnServer)),
         1 => any::<bool>().prop_map(|negotiated| Input::CameraSelected { negotiated }),
         1 => any::<bool>().prop_map(|negotiated| Input::MicrophoneSelected { negotiated }),
         1 => proptest::option::of(0_u64..2_000).prop_map(|ms| Input::SearchRefused {

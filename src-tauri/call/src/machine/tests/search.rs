@@ -262,11 +262,11 @@ fn a_search_is_repeated_after_a_resume_and_an_unknown_session_is_left() {
 #[test]
 fn without_a_turn_server_a_search_ends_but_a_call_continues() {
     let mut bench = Bench::new().searching();
-    bench.feed(Input::NoTurnServer);
+    bench.feed(Input::MissingServer(EndCode::NoTurnServer));
     assert_eq!(bench.ended_with(), Some(EndCode::NoTurnServer));
 
     let mut bench = Bench::new().in_call();
-    assert_eq!(bench.feed(Input::NoTurnServer), []);
+    assert_eq!(bench.feed(Input::MissingServer(EndCode::NoTurnServer)), []);
 }
 
 #[test]

@@ -10,11 +10,13 @@
 //!   call than a budget allows. A pair that has answered is not held back. No pair is nominated
 //!   before the partner has checked one, too, or a second has passed.
 //!
+//! [`AddressFilter`] keeps the addresses of this machine from a partner who is a stranger, and
 //! [`RouteWatch`] sees what passes and judges the route that media takes.
 //!
 //! A check that may not leave is dropped: the agent takes it for lost and makes another one at its
 //! next interval.
 
+mod address_filter;
 #[cfg(feature = "internals")]
 mod fuzzing;
 mod gate;
@@ -25,6 +27,7 @@ mod send_failures;
 mod socket;
 mod stun;
 
+pub(super) use address_filter::{AddressFilter, SourceAddress};
 #[cfg(feature = "internals")]
 pub use fuzzing::datagrams;
 pub(super) use gate::Gate;

@@ -14,11 +14,12 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
+use super::address_filter::AddressFilter;
 use super::gate::Gate;
 use super::route_watch::RouteWatch;
 use super::send_failures::SendFailures;
 use super::stun;
-use crate::peer::privacy::Disclosure;
+use crate::peer::turn::Turn;
 
 /// The first byte of what is neither STUN nor a TURN channel nor anything else that a connection
 /// understands (RFC 7983 §7).
@@ -31,19 +32,19 @@ pub(in crate::peer) struct CheckedSocket {
     local: SocketAddr,
     /// Reaches addresses of this machine only.
     is_loopback: bool,
-    disclosure: Disclosure,
+    filter: Mutex<AddressFilter>,
     gate: Arc<Mutex<Gate>>,
     route: Arc<Mutex<RouteWatch>>,
     failures: Arc<Mutex<SendFailures>>,
 }
 
 impl CheckedSocket {
-    /// Puts `inner` behind `gate`. `is_loopback`: it reaches this machine only. `disclosure`
-    /// says which addresses may be checked. `route` sees what passes, and `failures` counts what it cannot send.
+    /// Puts `inner` behind `gate`. `is_loopback`: it reaches this machine only. `filter`
+    /// keeps this machine's addresses. `route` sees what passes, and `failures` counts what it cannot send.
     pub(in crate::peer) fn new(
         inner: Arc<dyn AsyncUdpSocket>,
         is_loopback: bool,
-        disclosure: Disclosure,
+        filter: AddressFilter,
         gate: Arc<Mutex<Gate>>,
         route: Arc<Mutex<RouteWatch>>,
         failures: Arc<Mutex<SendFailures>>,
@@ -52,7 +53,7 @@ impl CheckedSocket {
             local: inner.local_addr()?,
             inner,
             is_loopback,
-            disclosure,
+            filter: Mutex::new(filter),
             gate,
             route,
             failures,
@@ -84,11 +85,6 @@ impl CheckedSocket {
             return false;
         }
 
-        // Neither is who asks for a check: what is sent there names this machine to its neighbors.
-        if end == stun::End::Direct(to) && !self.disclosure.may_check(to.ip()) {
-            return false;
-        }
-
         self.gate
             .lock()
             .may_leave(Instant::now(), (self.local, end), message)
@@ -97,13 +93,9 @@ impl CheckedSocket {
     /// Whether a datagram may come in from `from`.
     fn may_enter(&self, from: SocketAddr, datagram: &[u8]) -> bool {
         stun::ice_message(from, datagram).is_none_or(|(end, message)| {
-            let is_direct = end == stun::End::Direct(from);
-            let may_answer = !is_direct || self.disclosure.may_check(from.ip());
-            may_answer
-                && self
-                    .gate
-                    .lock()
-                    .may_enter(Instant::now(), (self.local, end), message)
+            self.gate
+                .lock()
+                .may_enter(Instant::now(), (self.local, end), message)
         })
     }
 }
@@ -126,10 +118,17 @@ impl AsyncUdpSocket for CheckedSocket {
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
         let contents = transmit.contents;
+        let size = transmit.segment_size.unwrap_or(contents.len()).max(1);
+        let first = contents.get(..size.min(contents.len())).unwrap_or_default();
+        if !Turn::is_stand_in(transmit.destination)
+            && !self.filter.lock().may_leave(transmit.destination, first)
+        {
+            return Poll::Ready(Ok(contents.len()));
+        }
+
         // Media may be followed by a check, in one transmit, but only where media flows: a pair that
         // has answered.
         if can_be_stun(contents) {
-            let size = transmit.segment_size.unwrap_or(contents.len()).max(1);
             let may_leave = contents
                 .chunks(size)
                 .all(|datagram| self.may_leave(transmit.destination, datagram));
@@ -140,7 +139,6 @@ impl AsyncUdpSocket for CheckedSocket {
 
         let sent = ready!(self.inner.poll_send(cx, transmit));
         // A batch is media, but for a check that may be its last one.
-        let size = transmit.segment_size.unwrap_or(contents.len()).max(1);
         let mut datagrams = contents.chunks(size);
         let ends = [datagrams.next(), datagrams.next_back()];
         let way = (self.local, transmit.destination);
@@ -177,7 +175,10 @@ impl AsyncUdpSocket for CheckedSocket {
             for (buf, meta) in bufs.iter_mut().zip(meta.iter()).take(count) {
                 let length = meta.len.min(buf.len());
                 for datagram in buf[..length].chunks_mut(meta.stride.max(1)) {
-                    if can_be_stun(datagram) && !self.may_enter(meta.addr, datagram) {
+                    let may_enter = (Turn::is_stand_in(meta.addr)
+                        || self.filter.lock().may_enter(meta.addr, datagram))
+                        && (!can_be_stun(datagram) || self.may_enter(meta.addr, datagram));
+                    if !may_enter {
                         datagram[0] = NOTHING;
                     } else {
                         let way = (self.local, meta.addr);

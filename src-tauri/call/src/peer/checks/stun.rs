@@ -10,6 +10,8 @@ const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 /// What TURN puts in front of channel data: a channel number and a length.
 const CHANNEL_HEADER: usize = 4;
 
+/// The bits of a type that say request, indication, answer or error (RFC 8489 §5). A request has none.
+const CLASS: u16 = 0x0110;
 const BINDING_REQUEST: u16 = 0x0001;
 const BINDING_SUCCESS: u16 = 0x0101;
 const CHANNEL_BIND_REQUEST: u16 = 0x0009;
@@ -102,6 +104,39 @@ pub(super) fn carried(address: SocketAddr, datagram: &[u8]) -> Option<(End, &[u8
 pub(super) fn ice_message(address: SocketAddr, datagram: &[u8]) -> Option<(End, IceMessage<'_>)> {
     let (end, inner) = carried(address, datagram)?;
     Some((end, check_or_answer(inner)?))
+}
+
+/// Whom a datagram is for or from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A STUN or TURN server is asked for something.
+    ServerRequest,
+    /// A TURN server forwards it.
+    ThroughServer,
+    /// The partner, without a TURN server of this side: checks and their answers, handshakes, media.
+    Partner,
+}
+
+/// Whom a datagram that leaves is for. A request to a STUN server has no user name, but a check does;
+/// all other requests are TURN's.
+pub(super) fn purpose(datagram: &[u8]) -> Purpose {
+    if let Some(0x4000..=0x4fff) = number(datagram, 0) {
+        return Purpose::ThroughServer;
+    }
+
+    let Some(message) = Message::parse(datagram) else {
+        return Purpose::Partner;
+    };
+    match message.kind {
+        SEND_INDICATION | DATA_INDICATION => Purpose::ThroughServer,
+        kind if kind & CLASS == 0 && !is_check(datagram) => Purpose::ServerRequest,
+        _ => Purpose::Partner,
+    }
+}
+
+/// Whether a datagram is a check, not inside of what a TURN server forwards.
+pub(super) fn is_check(datagram: &[u8]) -> bool {
+    matches!(check_or_answer(datagram), Some(IceMessage::Check { .. }))
 }
 
 /// The ICE message that these bytes are.

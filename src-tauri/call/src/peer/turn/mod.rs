@@ -155,7 +155,7 @@ impl Turn {
     }
 
     /// Whether this is the address of a stand-in.
-    fn is_stand_in(address: SocketAddr) -> bool {
+    pub(super) fn is_stand_in(address: SocketAddr) -> bool {
         index(address).is_some()
     }
 

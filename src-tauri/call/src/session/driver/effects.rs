@@ -217,8 +217,15 @@ impl Driver {
             return;
         }
 
+        let both_private = self.matched.both_private;
+        if let Some(code) = self.missing_server(both_private) {
+            self.feed(Input::MissingServer(code));
+            return;
+        }
+
         let options = &self.options;
-        let has_turn = self.server.ice_servers.has_turn();
+        let hides = options.hides_local_addresses(both_private);
+        let is_relayed = options.is_relayed(self.server.ice_servers.has_turn(), hides);
         let config = PeerConfig {
             codec: options.codec,
             send_video: options.negotiate_video || options.video != VideoSpec::None,
@@ -226,11 +233,11 @@ impl Driver {
             link: link_bounds(options.max_bitrate_bps),
             ice_servers: signaling::ice_servers(self.server.ice_servers.servers()),
             roots: options.signaling.roots.clone(),
-            relay_only: options.is_relayed(has_turn),
-            hide_local_addresses: options.hides_local_addresses(),
+            relay_only: is_relayed,
+            hide_local_addresses: hides,
             addresses: options.media_addresses.clone(),
             // Far-away partners have no use for them, and they can hold a hardware address.
-            link_local: options.signaling.url.is_private() && !options.is_relayed(has_turn),
+            link_local: options.signaling.url.is_private() && !is_relayed && !hides,
             runtime: options.media_runtime.clone(),
         };
 

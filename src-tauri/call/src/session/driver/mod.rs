@@ -27,8 +27,8 @@ use super::network_watch::{Addresses, NetworkChange, NetworkWatch};
 use super::partner::PartnerConnection;
 use super::verification::Reaction;
 use super::{
-    CallCommand, CallEvent, CallEventKind, CallOptions, CallOutput, CallStats, Profile,
-    ReportOutcome, report, signaling,
+    BlockOutcome, CallCommand, CallEvent, CallEventKind, CallOptions, CallOutput, CallStats,
+    Profile, ReportOutcome, signaling,
 };
 use crate::machine::{
     CallMachine, ConnectProblem, EndCode, Input, Match, PeerFault, PeerId, Phase,
@@ -64,7 +64,7 @@ enum Wakeup {
 /// [`IceServers`] says when to ask for fresh TURN credentials, [`LocalState`] and
 /// [`PartnerConnection::new_state`] whether microphones and cameras are on. What is left to the
 /// driver are translations that need the options: whether TURN is required but not offered
-/// ([`Input::NoTurnServer`]), which media to negotiate, and the bounds of the bitrate.
+/// ([`Input::MissingServer`]), which media to negotiate, and the bounds of the bitrate.
 pub(super) struct Driver {
     options: CallOptions,
     machine: CallMachine,
@@ -119,6 +119,8 @@ struct Matched {
     profile: Profile,
     /// The interests in common.
     interests: Vec<String>,
+    /// The server sees both sides at private or loopback addresses.
+    both_private: bool,
 }
 
 impl Driver {
@@ -250,7 +252,7 @@ impl Driver {
     async fn handle(&mut self, wakeup: Wakeup, line: &mut SignalingLine, video: &mut LocalVideo) {
         match wakeup {
             Wakeup::Command(Some(CallCommand::Report(report))) => self.send_report(&report, line),
-            Wakeup::Command(Some(CallCommand::Block)) => self.block(line),
+            Wakeup::Command(Some(CallCommand::Block { partner })) => self.block(partner, line),
             Wakeup::Command(Some(command)) => self.on_command(command, video).await,
             // The handle is gone.
             Wakeup::Command(None) => self.feed(Input::HangUp),
@@ -294,7 +296,7 @@ impl Driver {
             }
             CallCommand::ReleaseMedia { session_id } => self.release_media(&session_id, video),
             // They need the line.
-            CallCommand::Report(_) | CallCommand::Block => {}
+            CallCommand::Report(_) | CallCommand::Block { .. } => {}
             CallCommand::WordsCompared { shown, are_equal } => {
                 if let Some(partner) = &mut self.partner {
                     let reaction = partner.verifier.compared(shown, are_equal);
@@ -386,8 +388,8 @@ impl Driver {
             self.report(CallEventKind::Registered);
         }
 
-        if !self.has_route() {
-            self.feed(Input::NoTurnServer);
+        if let Some(code) = self.missing_server_for_anyone() {
+            self.feed(Input::MissingServer(code));
         }
 
         if self.options.room_must_exist && !registered.can(Capability::ClaimRoom) {
@@ -403,6 +405,7 @@ impl Driver {
             self.matched.user = Some(found.partner_id.clone());
             self.matched.profile = signaling::profile(found);
             self.matched.interests.clone_from(&found.interests);
+            self.matched.both_private = found.both_private;
         }
 
         if let Some(outcome) = ReportOutcome::of(&message) {
@@ -410,8 +413,9 @@ impl Driver {
             return;
         }
 
-        if report::refuses_block(&message) {
-            tracing::debug!("the signaling server refused to block the partner");
+        // The call ends with the block, so that the program asks again on the connection and hears there
+        // what became of it.
+        if BlockOutcome::of(&message).is_some() {
             return;
         }
 

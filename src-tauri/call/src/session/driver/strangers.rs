@@ -1,22 +1,34 @@
 //! What a call with a stranger needs beyond others: a way that keeps addresses, consent before media,
 //! reports and blocks.
 
+use tandem_signaling::message::UserId;
+
 use super::Driver;
-use crate::machine::Input;
+use crate::machine::{EndCode, Input};
 use crate::session::line::SignalingLine;
 use crate::session::local_video::LocalVideo;
 use crate::session::{CallEventKind, Report, ReportOutcome};
 
 impl Driver {
-    /// Whether the signaling server offers what the way to the partner needs.
-    pub(super) fn has_route(&self) -> bool {
+    /// How the call ends because the signaling server does not offer what the way to the partner needs.
+    /// `both_private`: as in [`CallOptions::hides_local_addresses`].
+    ///
+    /// [`CallOptions::hides_local_addresses`]: crate::CallOptions
+    pub(super) fn missing_server(&self, both_private: bool) -> Option<EndCode> {
         let servers = &self.server.ice_servers;
-        if self.options.is_relayed(servers.has_turn()) {
-            return servers.has_turn();
+        let hides = self.options.hides_local_addresses(both_private);
+        // Without any server, this machine has no address that it may name.
+        if hides && !servers.has_any() && !self.options.relay_only {
+            return Some(EndCode::NoStunServer);
         }
 
-        // Without such a server, this machine has no address that it may name.
-        !self.options.hides_local_addresses() || servers.has_any()
+        let is_relayed = self.options.is_relayed(servers.has_turn(), hides);
+        (is_relayed && !servers.has_turn()).then_some(EndCode::NoTurnServer)
+    }
+
+    /// The same before there is a partner, who may be in the same private network.
+    pub(super) fn missing_server_for_anyone(&self) -> Option<EndCode> {
+        self.missing_server(true)
     }
 
     pub(super) fn send_report(&self, report: &Report, line: &mut SignalingLine) {
@@ -30,17 +42,14 @@ impl Driver {
         }
     }
 
-    /// Blocks the partner. The server ends the call there; here it ends at once.
-    pub(super) fn block(&mut self, line: &mut SignalingLine) {
-        let Some(user) = self.matched.user.clone() else {
-            return;
-        };
-
-        if let Err(error) = line.block(user) {
+    /// Blocks a partner. If it is the present one, the server ends the call there; here it ends at once.
+    pub(super) fn block(&mut self, partner: UserId, line: &mut SignalingLine) {
+        let is_present = self.matched.user.as_ref() == Some(&partner);
+        if let Err(error) = line.block(partner) {
             tracing::warn!(%error, "cannot block a partner: they may meet again");
         }
 
-        if self.partner.is_some() {
+        if is_present && self.partner.is_some() {
             self.feed(Input::HangUp);
         }
     }

@@ -1,7 +1,7 @@
 //! Property test: the rules that hold for any order of commands, events and failures.
 
 use proptest::prelude::*;
-use tandem_call::{Refused, VerificationState};
+use tandem_call::{BlockOutcome, Refused, ReportOutcome, VerificationState};
 use tandem_media::error::{MediaEvent, MediaPart};
 use tandem_nearby::{NearbyChange, Neighbour, NeighbourId, Reach};
 use tandem_signaling::client::ClientErrorCode;
@@ -11,7 +11,8 @@ use tandem_trust::Badge;
 use super::*;
 use crate::desktop::command::Secret;
 use crate::desktop::state::{
-    Codec, MenuDevice, NearbyStatus, PreviewStatus, ReportReason, VideoSize,
+    BlockStatus, Codec, MenuDevice, NearbyStatus, PreviewStatus, ReportReason, ReportStatus,
+    VideoSize,
 };
 
 #[derive(Debug, Clone)]
@@ -92,6 +93,7 @@ fn command() -> impl Strategy<Value = Command> {
         1 => Just(Command::AcceptRules),
         1 => any::<bool>().prop_map(|on| Command::SetStrangerRelay { on }),
         1 => Just(Command::AllowStrangerDirect),
+        1 => Just(Command::TakeBackStrangerDirect { server: "wss://chat.example.org:443".into() }),
         1 => prop::collection::vec(".{0,40}", 0..12).prop_map(|interests| Command::SetInterests { interests }),
         2 => (0_u32..60).prop_map(|id| Command::StrangerShown { id }),
         2 => any::<bool>().prop_map(|snapshot| Command::Report {
@@ -239,6 +241,9 @@ fn line_event() -> impl Strategy<Value = LineEvent> {
         1 => any::<bool>().prop_map(|never| LineEvent::ClaimRefused { never }),
         1 => Just(LineEvent::CannotRing),
         1 => Just(LineEvent::Closed),
+        1 => Just(LineEvent::Reported(ReportOutcome::Recorded)),
+        1 => Just(LineEvent::Blocked(BlockOutcome::Refused)),
+        1 => Just(LineEvent::Blocked(BlockOutcome::Blocked("p".into()))),
         4 => (knock(), "[1-9]", 1_u8..4).prop_map(|(id, room, last)| LineEvent::Knock {
             id,
             room,
@@ -605,9 +610,17 @@ impl Watcher {
         );
 
         let has_deadline = app.poll_timeout().is_some();
+        let asks = state.stranger.as_ref().is_some_and(|stranger| {
+            stranger.report == ReportStatus::Sending || stranger.block == BlockStatus::Sending
+        });
+        assert_eq!(
+            has_deadline,
+            asks || app.call.as_ref().is_some_and(|call| call.slow_at.is_some()),
+            "nothing is awaited for ever"
+        );
         assert!(
-            !has_deadline || matches!(state.screen, Screen::Connecting { .. }),
-            "only a connection can be slow"
+            !has_deadline || asks || matches!(state.screen, Screen::Connecting { .. }),
+            "only a connection and an answer can be slow"
         );
 
         for (index, problem) in state.problems.iter().enumerate() {

@@ -1,10 +1,14 @@
 //! Meeting strangers.
 
-use tandem_call::{ReportOutcome, StrangerRoute};
+use std::time::Duration;
+
+use tandem_call::{BlockOutcome, ReportOutcome, StrangerRoute};
+use tandem_signaling::ServerOrigin;
+use tandem_signaling::client::ClientErrorCode;
 use tandem_signaling::message::ReportCategory;
 
 use super::*;
-use crate::desktop::state::{ReportReason, ReportStatus, StrangerState};
+use crate::desktop::state::{BlockStatus, ReportReason, ReportStatus, StrangerState};
 
 fn stranger(world: &World) -> &StrangerState {
     let stranger = world.app.state().stranger.as_ref();
@@ -109,13 +113,98 @@ fn the_way_to_strangers_follows_from_the_settings() {
             world.command(Command::AllowStrangerDirect).unwrap();
         }
 
-        world.command(Command::FindPartner).unwrap();
-        let plan = world.start_call_plan().stranger.expect("it is a stranger");
-        assert_eq!(plan.route, route, "relay {relay}, direct {direct}");
+        assert_eq!(
+            route_to_stranger(&mut world),
+            route,
+            "relay {relay}, direct {direct}"
+        );
     }
 
     assert!(Settings::default().stranger_relay, "the default");
-    assert!(!Settings::default().stranger_direct, "the user is asked");
+    assert_eq!(Settings::default().stranger_direct, [], "the user is asked");
+}
+
+fn route_to_stranger(world: &mut World) -> StrangerRoute {
+    world.effects();
+    world.command(Command::FindPartner).unwrap();
+    let plan = world.start_call_plan().stranger.expect("it is a stranger");
+    world.command(Command::Cancel).unwrap();
+    plan.route
+}
+
+fn set_server(world: &mut World, url: &str) {
+    let url = url.to_owned();
+    world.command(Command::SetServerUrl { url }).unwrap();
+}
+
+#[test]
+fn consent_to_direct_calls_is_for_one_server_and_can_be_taken_back() {
+    let mut world = World::new();
+    set_server(&mut world, "wss://one.example/ws");
+    world.command(Command::AllowStrangerDirect).unwrap();
+    assert_eq!(route_to_stranger(&mut world), StrangerRoute::RelayIfOffered);
+
+    set_server(&mut world, "wss://two.example/ws");
+    assert_eq!(
+        route_to_stranger(&mut world),
+        StrangerRoute::Relay,
+        "the user was not asked about that one"
+    );
+    world.command(Command::AllowStrangerDirect).unwrap();
+    world.command(Command::AllowStrangerDirect).unwrap();
+    let shown = |world: &World| -> Vec<String> {
+        let servers = &world.app.state().settings.stranger_direct;
+        servers
+            .iter()
+            .map(|server| server.as_str().to_owned())
+            .collect()
+    };
+    assert_eq!(
+        shown(&world),
+        ["wss://one.example:443", "wss://two.example:443"]
+    );
+
+    let take_back = |server: &str| Command::TakeBackStrangerDirect {
+        server: server.into(),
+    };
+    world.command(take_back("wss://one.example:443")).unwrap();
+    assert_eq!(
+        world.command(take_back("wss://one.example:443")),
+        Err(CommandErrorCode::NotNow)
+    );
+    assert_eq!(route_to_stranger(&mut world), StrangerRoute::RelayIfOffered);
+    // Another path of the same server.
+    set_server(&mut world, "wss://one.example/other");
+    assert_eq!(route_to_stranger(&mut world), StrangerRoute::Relay);
+
+    world
+        .command(Command::SetStrangerRelay { on: true })
+        .unwrap();
+    assert_eq!(
+        shown(&world),
+        [""; 0],
+        "who hides the address hides it everywhere"
+    );
+}
+
+#[test]
+fn consent_from_older_settings_is_asked_for_again() {
+    for (saved, expected) in [
+        ("true", &[][..]),
+        (
+            "[\"wss://one.example:443\", 7, \"not a server\"]",
+            &["wss://one.example:443"],
+        ),
+    ] {
+        let settings: Settings =
+            serde_json::from_str(&format!("{{\"strangerDirect\":{saved}}}")).unwrap();
+        let servers = settings.stranger_direct.iter();
+        let servers: Vec<&str> = servers.map(ServerOrigin::as_str).collect();
+        assert_eq!(servers, expected, "{saved}");
+        let again: Settings =
+            serde_json::from_str(&serde_json::to_string(&settings).unwrap()).unwrap();
+        assert_eq!(again, settings);
+    }
 }
 
 #[test]
@@ -285,19 +374,110 @@ fn blocking_ends_the_call_and_is_possible_after_it() {
             ..
         }
     ));
-    assert!(stranger(&world).blocked);
+    assert_eq!(stranger(&world).block, BlockStatus::Sending, "not yet");
     assert_eq!(world.command(Command::Block), Err(CommandErrorCode::NotNow));
 
-    let mut world = World::new();
+    let mut world = World::connected_to_server();
     world.connect();
     world.call_event(ended(EndCode::PartnerLeft));
     world.command(Command::Block).unwrap();
-    assert!(stranger(&world).blocked);
+    let other = BlockOutcome::Blocked("someone else".into());
+    world.line(LineEvent::Blocked(other));
+    assert_eq!(stranger(&world).block, BlockStatus::Sending);
+    let confirmed = BlockOutcome::Blocked("p".into());
+    world.line(LineEvent::Blocked(confirmed));
+    assert_eq!(stranger(&world).block, BlockStatus::Blocked);
 
     // Back home, it is over.
     world.command(Command::ToLobby).unwrap();
     assert_eq!(world.app.state().stranger, None);
     assert!(world.effects().contains(&Effect::ForgetFrame));
+}
+
+/// Without an answer, nothing is claimed; a late one counts.
+#[test]
+fn the_server_has_ten_seconds_to_answer_a_report_and_a_block() {
+    let mut world = World::connected_to_server();
+    world.connect();
+    world.call_event(ended(EndCode::PartnerLeft));
+    world.command(report(ReportReason::Spam)).unwrap();
+    world.wait(Duration::from_secs(6));
+    world.command(Command::Block).unwrap();
+    world.wait(Duration::from_millis(3_900));
+    assert_eq!(stranger(&world).report, ReportStatus::Sending);
+    world.wait(Duration::from_millis(200));
+    assert_eq!(stranger(&world).report, ReportStatus::Failed);
+    assert_eq!(stranger(&world).block, BlockStatus::Sending);
+    world.wait(Duration::from_secs(6));
+    assert_eq!(stranger(&world).block, BlockStatus::Failed);
+    assert_eq!(world.app.poll_timeout(), None);
+
+    world.line(LineEvent::Reported(ReportOutcome::Failed));
+    assert_eq!(stranger(&world).report, ReportStatus::Failed);
+    world.line(LineEvent::Reported(ReportOutcome::Recorded));
+    assert_eq!(stranger(&world).report, ReportStatus::Sent);
+    world.line(LineEvent::Blocked(BlockOutcome::Blocked("p".into())));
+    assert_eq!(stranger(&world).block, BlockStatus::Blocked);
+}
+
+#[test]
+fn a_report_whose_connection_is_lost_has_failed() {
+    let lost = LineEvent::Lost {
+        cause: ClientErrorCode::Unreachable,
+    };
+    for event in [None, Some(lost), Some(LineEvent::Closed)] {
+        let mut world = World::connected_to_server();
+        world.connect();
+        if event.is_some() {
+            world.call_event(ended(EndCode::PartnerLeft));
+        }
+
+        world.command(report(ReportReason::Spam)).unwrap();
+        assert_eq!(stranger(&world).report, ReportStatus::Sending);
+        match event {
+            Some(event) => world.line(event),
+            None => world.call_event(CallEventKind::SignalingLost),
+        }
+
+        assert_eq!(stranger(&world).report, ReportStatus::Failed);
+    }
+}
+
+#[test]
+fn nobody_is_shown_while_the_window_is_hidden() {
+    let mut world = World::new();
+    world.connect();
+    let id = stranger(&world).id;
+    world.input(Input::Visible(false));
+    assert_eq!(
+        world.command(Command::StrangerShown { id }),
+        Err(CommandErrorCode::NotNow)
+    );
+    assert!(!stranger(&world).shown);
+
+    world.input(Input::Visible(true));
+    world.command(Command::StrangerShown { id }).unwrap();
+    assert!(stranger(&world).shown);
+}
+
+#[test]
+fn only_a_strangers_last_frame_is_kept_after_the_call() {
+    for is_known in [true, false] {
+        let mut world = World::new();
+        if is_known {
+            let code = "garden-42".into();
+            world.command(Command::CallWithCode { code }).unwrap();
+            world.find_partner();
+        } else {
+            world.connect();
+        }
+
+        world.effects();
+        world.call_event(ended(EndCode::PartnerLeft));
+        let effects = world.effects();
+        let is_forgotten = effects.contains(&Effect::ForgetFrame);
+        assert_eq!(is_forgotten, is_known, "{effects:?}");
+    }
 }
 
 #[test]

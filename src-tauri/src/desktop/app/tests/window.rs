@@ -129,7 +129,8 @@ fn closing_the_window_notifies_the_partner_first() {
             effects[..],
             [
                 Effect::HideWindow,
-                _,
+                Effect::ShowRemote(false),
+                Effect::ForgetFrame,
                 Effect::EndCall(_),
                 Effect::ReleaseCamera,
                 Effect::KeepAwake(false),

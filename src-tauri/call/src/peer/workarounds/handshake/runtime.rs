@@ -155,6 +155,7 @@ mod tests {
         let done = HandshakeDone::default();
         let sockets = Sockets {
             disclosure: Disclosure::All,
+            are_systems: true,
             link_local: LinkLocal::none(),
             turn: Turn::new(&[], TrustedRoots::default(), Arc::default()),
             gate: Arc::new(Mutex::new(Gate::new())),
