@@ -77,6 +77,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         .silent(args.silent)
         .resume_window(args.resume_window)
         .drain_deadline(args.drain_deadline)
+        .report_retention(args.report_retention)
         .guest_page(args.guest_page == Switch::On);
 
     for range in args.trusted_proxy {
@@ -101,6 +102,10 @@ async fn run(args: Args) -> anyhow::Result<()> {
 
     if let Some(file) = args.reports {
         builder = builder.reports(file);
+    }
+
+    if let Some(file) = args.peer_key {
+        builder = builder.peer_key(file);
     }
 
     if let Some(url) = args.download_url {

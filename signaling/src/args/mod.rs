@@ -13,7 +13,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
-use values::{cidr, duration, redis_url, stun_url, turn_url, web_url};
+use values::{cidr, days, duration, redis_url, stun_url, turn_url, web_url};
 
 /// The signaling server of Tandem: matches two people and passes their WebRTC handshake on.
 ///
@@ -269,6 +269,23 @@ pub(crate) struct Args {
         help_heading = "Records"
     )]
     pub(crate) reports: Option<PathBuf>,
+
+    /// Delete reports, with their snapshots, when they are this old; 0: never.
+    #[arg(long, env = "TANDEM_SIGNALING_REPORT_RETENTION", default_value = "90d", value_parser = days)]
+    #[arg(value_name = "TIME", help_heading = "Records")]
+    pub(crate) report_retention: Duration,
+
+    /// The file with the key of the hashes by which reports and bans name clients; made if it is
+    /// missing. Servers that share a Redis need the same one.
+    ///
+    /// Default: the file of --reports with .key added; without one, a new key with each start.
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_PEER_KEY",
+        value_name = "FILE",
+        help_heading = "Records"
+    )]
+    pub(crate) peer_key: Option<PathBuf>,
 
     /// The format of the log on standard error.
     #[arg(

@@ -73,7 +73,8 @@ pub(super) async fn serve(
     let subject = identity
         .as_ref()
         .map(|identity| identity.as_str().to_owned());
-    let (key, outbound) = shared.register(subject, slot.role(), slot.key);
+    let (key, outbound) =
+        shared.register(subject, slot.role(), slot.key, slot.peer(identity.as_ref()));
     slot.close_if_banned(identity.clone(), outbound.clone());
     shared.edge.metrics.connections.inc();
 

@@ -187,6 +187,21 @@ impl SignalingServerBuilder {
         self
     }
 
+    /// Deletes reports in that file, with their snapshots, when they are this old; zero, the default,
+    /// for never.
+    pub fn report_retention(mut self, age: Duration) -> Self {
+        self.edge.report_retention = age;
+        self
+    }
+
+    /// The file with the key of the hashes by which reports and bans name clients, 64 hexadecimal
+    /// digits. It is made if it is missing. All servers of a cluster need the same one. Default: the
+    /// file of reports with `.key` added; without one, a new key with each start.
+    pub fn peer_key(mut self, file: impl Into<PathBuf>) -> Self {
+        self.edge.peer_key = Some(file.into());
+        self
+    }
+
     /// Sends a WebSocket ping this often; zero for never. Default 25 s.
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.heartbeat = interval;

@@ -6,20 +6,23 @@
 )]
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, sleep_until};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::client_key::ClientKey;
-use super::edge::reports::Report;
 use super::edge::{AddressKey, Edge, Levels};
 use super::guest_page::GuestPages;
 use super::http::Answer;
 use super::hub::cluster::messages::{NodeMessage, StoreCommand, StoreOutcome};
 use super::hub::{ClientRole, Effect, Hub};
+use super::moderation::key::PeerHash;
+use super::moderation::report::{NotRecorded, Report};
 use super::outbound::{CloseReason, Outbound};
 use super::shrink::ShrinkIfSparse;
 use crate::message::{ClientEnvelope, RequestId};
@@ -72,6 +75,8 @@ pub(super) struct PendingReport {
     id: Option<RequestId>,
 }
 
+/// How often to look for reports past their retention.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(3600);
 /// Reports that may wait for the disk. Beyond that, a report fails and its sender is notified.
 const MAX_PENDING_REPORTS: usize = 1024;
 
@@ -140,10 +145,11 @@ impl Shared {
         subject: Option<String>,
         role: ClientRole,
         address: AddressKey,
+        peer: PeerHash,
     ) -> (ClientKey, Arc<Outbound>) {
         let outbound = Arc::new(Outbound::default());
         let mut state = self.state.lock();
-        let key = state.hub.connect(subject, role);
+        let key = state.hub.connect(subject, role, Some(peer));
         let connection = Connection {
             outbound: outbound.clone(),
             address,
@@ -183,29 +189,62 @@ impl Shared {
         }
     }
 
-    /// Writes reports to the file until the server ends.
+    /// Writes reports to the file, and deletes the old ones, until the server ends.
     pub(super) async fn record_reports(&self, mut reports: mpsc::Receiver<PendingReport>) {
-        while let Some(PendingReport { key, report, id }) = reports.recv().await {
-            let (edge, report_id) = (self.edge.clone(), report.report_id.clone());
+        let mut clean_up = interval(RETENTION_INTERVAL);
+        clean_up.set_missed_tick_behavior(MissedTickBehavior::Delay);
 
-            // Off the runtime's threads: a disk can be slow.
-            let written = tokio::task::spawn_blocking(move || match &edge.reports {
-                Some(file) => file.append(&report),
-                None => Ok(()),
-            })
-            .await
-            .map_err(std::io::Error::other)
-            .flatten();
-
-            if let Err(error) = &written {
-                tracing::error!(
-                    kind = %error.kind(),
-                    "cannot write a report: its sender was asked to try again"
-                );
+        loop {
+            tokio::select! {
+                _ = clean_up.tick() => self.delete_old_reports().await,
+                report = reports.recv() => match report {
+                    Some(report) => self.record(report).await,
+                    None => return,
+                },
             }
+        }
+    }
 
-            let recorded = written.is_ok();
-            self.change(|state, _| state.hub.report_recorded(key, report_id, recorded, id));
+    async fn record(&self, PendingReport { key, report, id }: PendingReport) {
+        let (edge, report_id) = (self.edge.clone(), report.report_id.clone());
+
+        // Off the runtime's threads: a disk can be slow.
+        let written = spawn_blocking(move || match &edge.reports {
+            Some(file) => file.append(&report).map(|_| ()),
+            None => Ok(()),
+        })
+        .await
+        .map_err(io::Error::other)
+        .flatten();
+
+        let recorded = written.map_err(|error| {
+            tracing::error!(
+                kind = %error.kind(),
+                "cannot record a report, and has told its sender: make room, or look at the disk"
+            );
+
+            match error.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => NotRecorded::Full,
+                _ => NotRecorded::Failed,
+            }
+        });
+        self.change(|state, _| state.hub.report_recorded(key, report_id, recorded, id));
+    }
+
+    async fn delete_old_reports(&self) {
+        let edge = self.edge.clone();
+        let deleted = spawn_blocking(move || match (&edge.reports, edge.report_retention()) {
+            (Some(file), Some(age)) => file.delete_older(age, SystemTime::now()),
+            _ => Ok(0),
+        })
+        .await
+        .map_err(io::Error::other)
+        .flatten();
+
+        match deleted {
+            Ok(0) => {}
+            Ok(reports) => tracing::info!(reports, "deleted reports past their retention"),
+            Err(error) => tracing::error!(kind = %error.kind(), "cannot delete old reports"),
         }
     }
 
@@ -349,7 +388,8 @@ impl State {
         };
 
         if self.reports.try_send(pending).is_err() {
-            self.hub.report_recorded(key, report_id, false, id);
+            let failed = Err(NotRecorded::Failed);
+            self.hub.report_recorded(key, report_id, failed, id);
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! The decisions are sans-IO modules of their own: `rate`, `table`, `room_meter`, `addresses`,
 //! `traffic`, `identities`, `proxy`, `own_origin`, `bans`, `token`. [`Edge`] puts them together. `accept`, `tls`, `stream`,
-//! `slot` and `reports` are the shell; `metrics` counts.
+//! and `slot` are the shell; `metrics` counts.
 
 mod accept;
 mod addresses;
@@ -13,7 +13,6 @@ mod metrics;
 mod own_origin;
 mod proxy;
 mod rate;
-pub(super) mod reports;
 mod room_meter;
 mod slot;
 mod stream;
@@ -41,7 +40,6 @@ pub(super) use self::metrics::{KnockEvent, Levels, Metrics};
 use self::own_origin::{Front, is_own_origin};
 use self::proxy::{client_address, is_trusted};
 use self::rate::Rate;
-use self::reports::ReportFile;
 use self::slot::OnlineTable;
 pub(super) use self::slot::Slot;
 pub(super) use self::stream::Stream;
@@ -51,6 +49,8 @@ use self::traffic::TrafficLimits;
 pub(super) use self::traffic::TrafficMeter;
 use super::http::{Answer, accept_upgrade, origin_allowed};
 use super::hub::ids::ClaimHash;
+use super::moderation::key::PeerKey;
+use super::moderation::report_file::ReportFile;
 use super::outbound::CloseReason;
 use crate::message::{ClaimToken, ClientMessage, ErrorCode, Fault};
 
@@ -84,6 +84,10 @@ pub(super) struct EdgeConfig {
     /// Certificate chain and private key.
     pub(super) tls: Option<(PathBuf, PathBuf)>,
     pub(super) reports: Option<PathBuf>,
+    /// After how long a report is deleted; zero: never.
+    pub(super) report_retention: Duration,
+    /// The key of the hashes in reports and bans.
+    pub(super) peer_key: Option<PathBuf>,
     /// Only its owner can be called here, by a ring.
     pub(super) ring_only: Option<RingOnly>,
 }
@@ -106,6 +110,7 @@ pub(super) struct Edge {
     pub(super) limits: TrafficLimits,
     pub(super) tls: Option<Tls>,
     pub(super) reports: Option<ReportFile>,
+    pub(super) peer_key: PeerKey,
     config: EdgeConfig,
     addresses: Mutex<Addresses>,
     identities: Mutex<Identities>,
@@ -170,6 +175,7 @@ impl Edge {
             .as_deref()
             .map(ReportFile::open)
             .transpose()?;
+        let peer_key = peer_key(&config)?;
         let bans = config
             .ban_file
             .as_deref()
@@ -188,6 +194,7 @@ impl Edge {
             limits,
             tls,
             reports,
+            peer_key,
             addresses: Mutex::new(Addresses::new(address_limits)),
             identities: Mutex::new(Identities::new()),
             bans: RwLock::new(bans),
@@ -196,6 +203,12 @@ impl Edge {
             online: OnlineTable::default(),
             config,
         })
+    }
+
+    /// After how long reports are deleted, if ever.
+    pub(super) fn report_retention(&self) -> Option<Duration> {
+        let age = self.config.report_retention;
+        (!age.is_zero()).then_some(age)
     }
 
     /// How many sockets to accept at the same time, including those that are not upgraded.
@@ -433,6 +446,19 @@ impl Edge {
         self.identities
             .lock()
             .request(identity, &self.limits, message, now)
+    }
+}
+
+/// The key that the settings name, or else the one beside the reports; without either, a new one.
+fn peer_key(config: &EdgeConfig) -> Result<PeerKey, String> {
+    let beside_reports = config
+        .reports
+        .as_ref()
+        .map(|path| path.with_added_extension("key"));
+
+    match config.peer_key.as_ref().or(beside_reports.as_ref()) {
+        Some(path) => PeerKey::read_or_make(path),
+        None => PeerKey::random(),
     }
 }
 

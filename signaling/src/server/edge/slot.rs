@@ -19,6 +19,7 @@ use super::token::Identity;
 use crate::message::ClientMessage;
 use crate::server::hub::ClientRole;
 use crate::server::hub::ids::ClaimHash;
+use crate::server::moderation::key::PeerHash;
 use crate::server::outbound::{CloseReason, Outbound};
 use crate::server::shrink::ShrinkIfSparse;
 
@@ -43,6 +44,12 @@ impl Slot {
             (None, true, true) => ClientRole::Owner,
             (None, true, false) => ClientRole::Visitor(self.address.to_canonical()),
         }
+    }
+
+    /// Who its client is to the operator.
+    pub(in crate::server) fn peer(&self, identity: Option<&Identity>) -> PeerHash {
+        let subject = identity.map(Identity::as_str);
+        self.edge.peer_key.hash(self.address, subject)
     }
 
     /// From now on, a ban of this client closes the connection, through `outbound`.
