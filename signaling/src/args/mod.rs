@@ -3,7 +3,7 @@
 //! file, the file overrides the default.
 
 mod file;
-mod values;
+pub(crate) mod values;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -287,6 +287,37 @@ pub(crate) struct Args {
     )]
     pub(crate) peer_key: Option<PathBuf>,
 
+    /// Ban a client by itself once this many different others have reported it within
+    /// --restrict-within; 0: never.
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_RESTRICT_AFTER",
+        default_value_t = 0,
+        value_name = "N",
+        help_heading = "Records"
+    )]
+    pub(crate) restrict_after: u32,
+
+    /// The time within which reports count for --restrict-after.
+    #[arg(long, env = "TANDEM_SIGNALING_RESTRICT_WITHIN", default_value = "1d", value_parser = days)]
+    #[arg(value_name = "TIME", help_heading = "Records")]
+    pub(crate) restrict_within: Duration,
+
+    /// How long such a ban lasts.
+    #[arg(long, env = "TANDEM_SIGNALING_RESTRICT_FOR", default_value = "1d", value_parser = days)]
+    #[arg(value_name = "TIME", help_heading = "Records")]
+    pub(crate) restrict_for: Duration,
+
+    /// Take commands of the operator on this socket: `tandem-signaling admin --help` lists them.
+    /// Only the user who runs the server, and root, can use it. Not on Windows.
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_ADMIN_SOCKET",
+        value_name = "FILE",
+        help_heading = "Records"
+    )]
+    pub(crate) admin_socket: Option<PathBuf>,
+
     /// The format of the log on standard error.
     #[arg(
         long,
@@ -316,6 +347,8 @@ Examples:
       for a local network
   tandem-signaling --config /etc/tandem-signaling.toml
       on the internet; docs/operating.md explains the file, TLS, coturn and Redis
+  tandem-signaling admin --help
+      to read reports, ban people and look into a running server
 
 When it is ready, it prints one line with its address on standard output; the log goes to standard error.
 SIGTERM and Ctrl-C shut it down once calls have ended, or after --drain-deadline. SIGHUP reloads the certificate and

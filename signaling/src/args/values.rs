@@ -15,7 +15,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Parses `90d`, or what [`duration`] takes. At most ten years.
-pub(super) fn days(text: &str) -> Result<Duration, String> {
+pub(crate) fn days(text: &str) -> Result<Duration, String> {
     time_within(text, 3653 * DAY)
         .ok_or_else(|| "write it like 90d, 12h or 30m (at most 3653d); 0 switches it off".into())
 }

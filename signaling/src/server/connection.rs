@@ -75,7 +75,7 @@ pub(super) async fn serve(
         .map(|identity| identity.as_str().to_owned());
     let (key, outbound) =
         shared.register(subject, slot.role(), slot.key, slot.peer(identity.as_ref()));
-    slot.close_if_banned(identity.clone(), outbound.clone());
+    slot.watch_bans(identity.clone(), key);
     shared.edge.metrics.connections.inc();
 
     let registration = Registration {

@@ -39,5 +39,8 @@ mod store;
 
 pub use connection::socket_config;
 #[doc(hidden)]
-pub use fuzzing::answer_upgrade;
+pub use fuzzing::{admin_command, answer_upgrade};
 pub use lifecycle::{SignalingServer, SignalingServerBuilder, StartError};
+#[cfg(unix)]
+pub use moderation::admin::ask_admin;
+pub use moderation::admin::{AdminCommand, MAX_ADMIN_COMMAND_BYTES};

@@ -27,6 +27,8 @@ mod edge_rooms;
 #[cfg(unix)]
 mod guest_page;
 #[cfg(unix)]
+mod moderation;
+#[cfg(unix)]
 mod program;
 #[cfg(unix)]
 mod tls;

@@ -36,7 +36,7 @@ pub(super) use self::addresses::AddressKey;
 use self::addresses::{AddressLimits, Addresses};
 use self::bans::BanList;
 use self::identities::Identities;
-pub(super) use self::metrics::{KnockEvent, Levels, Metrics};
+pub(super) use self::metrics::{KnockEvent, Levels, Metrics, ReportEvent};
 use self::own_origin::{Front, is_own_origin};
 use self::proxy::{client_address, is_trusted};
 use self::rate::Rate;
@@ -47,10 +47,10 @@ use self::tls::Tls;
 use self::token::{Identity, TokenVerifier, bearer, guest_token};
 use self::traffic::TrafficLimits;
 pub(super) use self::traffic::TrafficMeter;
+use super::client_key::ClientKey;
 use super::http::{Answer, accept_upgrade, origin_allowed};
 use super::hub::ids::ClaimHash;
-use super::moderation::key::PeerKey;
-use super::moderation::report_file::ReportFile;
+use super::moderation::{Moderation, ModerationConfig};
 use super::outbound::CloseReason;
 use crate::message::{ClaimToken, ClientMessage, ErrorCode, Fault};
 
@@ -83,11 +83,7 @@ pub(super) struct EdgeConfig {
     pub(super) jwt_key: Option<PathBuf>,
     /// Certificate chain and private key.
     pub(super) tls: Option<(PathBuf, PathBuf)>,
-    pub(super) reports: Option<PathBuf>,
-    /// After how long a report is deleted; zero: never.
-    pub(super) report_retention: Duration,
-    /// The key of the hashes in reports and bans.
-    pub(super) peer_key: Option<PathBuf>,
+    pub(super) moderation: ModerationConfig,
     /// Only its owner can be called here, by a ring.
     pub(super) ring_only: Option<RingOnly>,
 }
@@ -109,8 +105,7 @@ pub(super) struct Edge {
     pub(super) metrics: Metrics,
     pub(super) limits: TrafficLimits,
     pub(super) tls: Option<Tls>,
-    pub(super) reports: Option<ReportFile>,
-    pub(super) peer_key: PeerKey,
+    pub(super) moderation: Moderation,
     config: EdgeConfig,
     addresses: Mutex<Addresses>,
     identities: Mutex<Identities>,
@@ -170,12 +165,7 @@ impl Edge {
             .as_ref()
             .map(|(cert, key)| Tls::read(cert, key))
             .transpose()?;
-        let reports = config
-            .reports
-            .as_deref()
-            .map(ReportFile::open)
-            .transpose()?;
-        let peer_key = peer_key(&config)?;
+        let moderation = Moderation::new(config.moderation.clone())?;
         let bans = config
             .ban_file
             .as_deref()
@@ -193,8 +183,7 @@ impl Edge {
             metrics: Metrics::new(),
             limits,
             tls,
-            reports,
-            peer_key,
+            moderation,
             addresses: Mutex::new(Addresses::new(address_limits)),
             identities: Mutex::new(Identities::new()),
             bans: RwLock::new(bans),
@@ -203,12 +192,6 @@ impl Edge {
             online: OnlineTable::default(),
             config,
         })
-    }
-
-    /// After how long reports are deleted, if ever.
-    pub(super) fn report_retention(&self) -> Option<Duration> {
-        let age = self.config.report_retention;
-        (!age.is_zero()).then_some(age)
     }
 
     /// How many sockets to accept at the same time, including those that are not upgraded.
@@ -220,7 +203,7 @@ impl Edge {
     }
 
     /// Whether clients can become banned while they are connected.
-    fn has_ban_list(&self) -> bool {
+    pub(super) fn has_ban_list(&self) -> bool {
         self.config.ban_file.is_some()
     }
 
@@ -241,7 +224,7 @@ impl Edge {
             log("token key", read);
         }
 
-        if let Some(reports) = &self.reports {
+        if let Some(reports) = &self.moderation.reports {
             let reopened = reports.reopen().map_err(|error| error.kind().to_string());
             log("reports", reopened);
         }
@@ -249,18 +232,22 @@ impl Edge {
         if let Some(path) = self.config.ban_file.as_deref() {
             let read = BanList::read(path).map(|new| *self.bans.write() = new);
             log("ban list", read);
-            self.close_banned();
         }
     }
 
-    /// Closes the connections of clients that are on the ban list now.
-    fn close_banned(&self) {
+    /// The clients on connections of this server that are on the ban list now.
+    pub(super) fn newly_banned(&self) -> Vec<ClientKey> {
         let bans = self.bans.read();
-        let closed = self.online.close_banned(|address, identity| {
-            bans.contains(address, identity.map(Identity::as_str))
-        });
+        let banned = self
+            .online
+            .filter(|address, identity| bans.contains(address, identity.map(Identity::as_str)));
 
-        tracing::info!(entries = bans.len(), closed, "ban list is in force");
+        tracing::info!(
+            entries = bans.len(),
+            closed = banned.len(),
+            "ban list is in force"
+        );
+        banned
     }
 
     /// Decides whether a request from the address `remote` may upgrade, and which identity it has.
@@ -419,6 +406,12 @@ impl Edge {
             });
         }
 
+        let peer = self.moderation.peer(slot.address, subject);
+        self.moderation.check(peer).map_err(|fault| Rejection {
+            fault,
+            reason: CloseReason::Banned,
+        })?;
+
         Ok(identity)
     }
 
@@ -449,19 +442,6 @@ impl Edge {
     }
 }
 
-/// The key that the settings name, or else the one beside the reports; without either, a new one.
-fn peer_key(config: &EdgeConfig) -> Result<PeerKey, String> {
-    let beside_reports = config
-        .reports
-        .as_ref()
-        .map(|path| path.with_added_extension("key"));
-
-    match config.peer_key.as_ref().or(beside_reports.as_ref()) {
-        Some(path) => PeerKey::read_or_make(path),
-        None => PeerKey::random(),
-    }
-}
-
 /// The address of the client that sent this request; see [`client_address`].
 pub(super) fn forwarded_for(request: &Request, remote: IpAddr, trusted: &[IpNet]) -> IpAddr {
     let forwarded = request
@@ -473,7 +453,8 @@ pub(super) fn forwarded_for(request: &Request, remote: IpAddr, trusted: &[IpNet]
     client_address(remote, forwarded, trusted)
 }
 
-fn banned() -> Fault {
+/// What a client on the ban list is told.
+pub(super) fn banned() -> Fault {
     Fault::new(
         ErrorCode::Banned,
         "You are banned from this server: contact its operator.",
