@@ -119,6 +119,10 @@ async fn run(args: Args) -> anyhow::Result<()> {
         builder = builder.peer_key(file);
     }
 
+    if let Some(url) = args.report_webhook {
+        builder = builder.report_webhook(url);
+    }
+
     if let Some(path) = args.admin_socket {
         builder = builder.admin_socket(path);
     }

@@ -308,6 +308,17 @@ pub(crate) struct Args {
     #[arg(value_name = "TIME", help_heading = "Records")]
     pub(crate) restrict_for: Duration,
 
+    /// Tell the program at this https:// address of each new report, by a POST of JSON without what
+    /// the user wrote. On this machine, http:// is possible.
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_REPORT_WEBHOOK",
+        value_name = "URL",
+        hide_env_values = true,
+        help_heading = "Records"
+    )]
+    pub(crate) report_webhook: Option<String>,
+
     /// Take commands of the operator on this socket: `tandem-signaling admin --help` lists them.
     /// Only the user who runs the server, and root, can use it. Not on Windows.
     #[arg(

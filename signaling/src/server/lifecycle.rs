@@ -32,6 +32,7 @@ use super::matchmaker::Holds;
 #[cfg(unix)]
 use super::moderation::admin::AdminSocket;
 use super::moderation::restrict::RestrictRule;
+use super::moderation::webhook;
 use super::shared::{PendingReport, Shared, ShellConfig};
 use super::store::{self, RedisStore};
 use crate::message::ClaimToken;
@@ -204,6 +205,13 @@ impl SignalingServerBuilder {
     /// file of reports with `.key` added; without one, a new key with each start.
     pub fn peer_key(mut self, file: impl Into<PathBuf>) -> Self {
         self.edge.moderation.peer_key = Some(file.into());
+        self
+    }
+
+    /// Tells the program at this address (`https://…`, or `http://…` on this machine) of each new
+    /// report, without what the user wrote.
+    pub fn report_webhook(mut self, url: impl Into<String>) -> Self {
+        self.edge.moderation.webhook = Some(url.into());
         self
     }
 
@@ -381,6 +389,10 @@ impl SignalingServerBuilder {
         let store_task =
             store.map(|store| tokio::spawn(store::run(store, shared.clone(), to_store)));
         let admin_task = admin.map(|admin| tokio::spawn(admin.run(shared.clone())));
+        let webhook = shared.edge.moderation.webhook_task();
+        let webhook_task = webhook.map(|(target, notices)| {
+            tokio::spawn(webhook::run(target, notices, shared.edge.clone()))
+        });
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(accept_loop(listener, shared.clone(), reports, stopped));
         tracing::info!(port = local_addr.port(), "listening: clients can connect");
@@ -394,6 +406,7 @@ impl SignalingServerBuilder {
             task,
             store_task,
             admin_task,
+            webhook_task,
         })
     }
 }
@@ -463,6 +476,8 @@ pub struct SignalingServer {
     store_task: Option<JoinHandle<()>>,
     /// Serves the operator's commands.
     admin_task: Option<JoinHandle<()>>,
+    /// Tells another program of reports.
+    webhook_task: Option<JoinHandle<()>>,
 }
 
 impl SignalingServer {
@@ -533,7 +548,8 @@ impl fmt::Debug for SignalingServer {
 impl Drop for SignalingServer {
     fn drop(&mut self) {
         self.task.abort();
-        for task in self.store_task.iter().chain(&self.admin_task) {
+        let tasks = [&self.store_task, &self.admin_task, &self.webhook_task];
+        for task in tasks.into_iter().flatten() {
             task.abort();
         }
     }

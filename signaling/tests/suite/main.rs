@@ -32,6 +32,8 @@ mod moderation;
 mod program;
 #[cfg(unix)]
 mod tls;
+#[cfg(unix)]
+mod webhook;
 
 #[cfg(all(target_os = "linux", feature = "redis"))]
 mod clock;

@@ -202,6 +202,31 @@ async fn a_ban_ends_by_itself() {
 }
 
 #[tokio::test]
+async fn a_ban_outlives_the_server_and_so_does_its_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let key = folder.path().join("peer.key").display().to_string();
+    let mut server = Moderated::start(&["--peer-key", &key]);
+    let ben = server.peer("198.51.100.7").await;
+    let user = ben.registered["userId"].as_str().expect("an id");
+    let banned = server.admin(&["ban", user]);
+
+    for lift in [true, false] {
+        server.admin(&["drain"]);
+        let code = server.server.process().wait(DEADLINE).expect("it ends");
+        assert_eq!(code, Some(0));
+        server = Moderated::start(&["--peer-key", &key]);
+        let (_, first) = connect(&server.server, "198.51.100.7").await;
+        if lift {
+            assert_eq!(first["code"], "banned", "{first}");
+            let peer = banned["peer"].as_str().expect("a hash");
+            server.admin(&["unban", peer]);
+        } else {
+            assert_eq!(first["type"], "user_registered", "{first}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_ban_also_ends_the_call_of_someone_who_is_away() {
     let moderated = Moderated::start(&[]);
     let mut ann = moderated.peer("203.0.113.7").await;

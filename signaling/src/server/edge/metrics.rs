@@ -65,6 +65,8 @@ const CODES: [(ErrorCode, &str); 21] = [
 const KNOCKS: [&str; 4] = ["rung", "accepted", "declined", "expired"];
 /// What becomes of reports that are to be written to the file, in the order of [`ReportEvent`].
 const REPORTS: [&str; 3] = ["recorded", "updated", "failed"];
+/// What becomes of notices to the webhook, in the order of [`WebhookEvent`].
+const WEBHOOKS: [&str; 3] = ["delivered", "failed", "dropped"];
 /// WebSocket close codes. 1006 stands for every connection that ended without a close frame of this
 /// server, 4999 for a code that is missing here.
 const CLOSES: [u16; 17] = [
@@ -105,6 +107,16 @@ pub(crate) enum ReportEvent {
     Failed,
 }
 
+/// What became of a notice to the webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WebhookEvent {
+    Delivered,
+    /// It was given up after some attempts.
+    Failed,
+    /// Too many were waiting.
+    Dropped,
+}
+
 /// All metrics of one server.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -120,6 +132,7 @@ pub(crate) struct Metrics {
     /// Clients banned because several others have reported them.
     pub(crate) restricted: Counter,
     reports: [Counter; REPORTS.len()],
+    webhooks: [Counter; WEBHOOKS.len()],
     pub(crate) accepted: Counter,
     /// Includes the upgraded connections that were rejected right after.
     pub(crate) upgrades: Counter,
@@ -182,6 +195,13 @@ impl Metrics {
                 "Reports for the file, and what became of them",
                 "event",
                 REPORTS,
+            ),
+            webhooks: counters(
+                r,
+                "webhooks",
+                "Notices to the webhook, and what became of them",
+                "event",
+                WEBHOOKS,
             ),
             accepted: counter(r, "accepted", "TCP connections accepted"),
             upgrades: counter(r, "upgrades", "WebSockets opened"),
@@ -284,6 +304,11 @@ impl Metrics {
     /// Counts a report that was to be written to the file.
     pub(crate) fn report(&self, event: ReportEvent) {
         self.reports[event as usize].inc();
+    }
+
+    /// Counts a notice to the webhook.
+    pub(crate) fn webhook(&self, event: WebhookEvent) {
+        self.webhooks[event as usize].inc();
     }
 
     /// Counts a connection that ended; `None` if not with a close code of this server.
@@ -449,6 +474,7 @@ mod tests {
             "# TYPE tandem_bans gauge",
             "# TYPE tandem_restricted_total counter",
             "# TYPE tandem_reports_total counter",
+            "# TYPE tandem_webhooks_total counter",
             "# TYPE tandem_accepted_total counter",
             "# TYPE tandem_upgrades_total counter",
             "# TYPE tandem_queue_overflow_total counter",
@@ -468,8 +494,8 @@ mod tests {
         }
 
         let series = |prefix: &str| text.lines().filter(|line| line.starts_with(prefix)).count();
-        assert_eq!(series("# TYPE "), 22, "no other metrics");
-        assert_eq!(series("# HELP tandem_"), 22, "each is described");
+        assert_eq!(series("# TYPE "), 23, "no other metrics");
+        assert_eq!(series("# HELP tandem_"), 23, "each is described");
         assert_eq!(series("tandem_received_messages_total{type=\""), 18);
         assert_eq!(series("tandem_relayed_messages_total{type=\""), 3);
         assert_eq!(series("tandem_relayed_bytes_total{type=\""), 3);

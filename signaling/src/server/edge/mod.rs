@@ -36,7 +36,7 @@ pub(super) use self::addresses::AddressKey;
 use self::addresses::{AddressLimits, Addresses};
 use self::bans::BanList;
 use self::identities::Identities;
-pub(super) use self::metrics::{KnockEvent, Levels, Metrics, ReportEvent};
+pub(super) use self::metrics::{KnockEvent, Levels, Metrics, ReportEvent, WebhookEvent};
 use self::own_origin::{Front, is_own_origin};
 use self::proxy::{client_address, is_trusted};
 use self::rate::Rate;

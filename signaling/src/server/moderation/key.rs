@@ -133,6 +133,10 @@ impl PeerKey {
     }
 
     /// What nodes may compare to see whether they have the same key.
+    #[cfg_attr(
+        not(feature = "redis"),
+        allow(dead_code, reason = "only with Redis are there other nodes")
+    )]
     pub(crate) fn fingerprint(&self) -> PeerHash {
         self.fingerprint
     }

@@ -3,18 +3,23 @@
 //! - `report`, `report_file`: what users report, and where it is kept.
 //! - `key`: the hash that stands for a client in reports and bans.
 //! - `admin`: the operator's commands, and the socket for them.
+//! - `webhook`: notices of new reports to another program.
 //! - `bans`: who is kept out, and until when; `restrict`: bans without the operator. Sans-IO.
+//! - `ban_file`: the bans of a single server; `files`: writing files whole.
 #![expect(
     clippy::disallowed_methods,
     reason = "a shell: bans end by the wall clock"
 )]
 
 pub(super) mod admin;
+mod ban_file;
 pub(super) mod bans;
+mod files;
 pub(super) mod key;
 pub(super) mod report;
 pub(super) mod report_file;
 pub(super) mod restrict;
+pub(super) mod webhook;
 
 use std::io;
 use std::net::IpAddr;
@@ -22,12 +27,15 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc};
 
 use self::bans::{Change, FOREVER, PeerBans, TooManyBans, UntilMs};
+use self::files::with_suffix;
 use self::key::{PeerHash, PeerKey};
 use self::report::{Report, unix_ms};
 use self::report_file::{ReportFile, Written};
 use self::restrict::{RepeatedReports, RestrictRule};
+use self::webhook::{MAX_WAITING, Notice, WebhookTarget};
 use crate::message::{ErrorCode, Fault};
 
 /// The operator's settings.
@@ -41,6 +49,8 @@ pub(super) struct ModerationConfig {
     pub(super) restrict: RestrictRule,
     /// Whether other nodes share the bans.
     pub(super) is_node: bool,
+    /// The address of the program that is told of new reports.
+    pub(super) webhook: Option<String>,
 }
 
 /// Reports and bans of one server.
@@ -51,6 +61,31 @@ pub(super) struct Moderation {
     config: ModerationConfig,
     bans: Mutex<PeerBans>,
     repeated: Mutex<RepeatedReports>,
+    webhook: Option<Webhook>,
+    /// Where the bans are kept, if they outlive the server and no store has them.
+    ban_file: Option<PathBuf>,
+    /// Notified when that file has to be written.
+    bans_changed: Notify,
+}
+
+/// Where notices of new reports go.
+#[derive(Debug)]
+struct Webhook {
+    target: WebhookTarget,
+    notices: mpsc::Sender<Notice>,
+    /// The other end, until the task that sends them has it.
+    waiting: Mutex<Option<mpsc::Receiver<Notice>>>,
+}
+
+impl Webhook {
+    fn new(address: &str) -> Result<Self, String> {
+        let (notices, waiting) = mpsc::channel(MAX_WAITING);
+        Ok(Self {
+            target: WebhookTarget::parse(address)?,
+            notices,
+            waiting: Mutex::new(Some(waiting)),
+        })
+    }
 }
 
 impl Moderation {
@@ -68,9 +103,22 @@ impl Moderation {
             );
         }
 
+        let is_shared = config.is_node && key.is_kept();
+        let mut bans = PeerBans::new(is_shared);
+        let ban_file = key_file(&config)
+            .filter(|_| !config.is_node)
+            .map(|key| with_suffix(&key, ".bans"));
+        if let Some(path) = &ban_file {
+            bans.replace(ban_file::read(path)?);
+        }
+
+        let webhook = config.webhook.as_deref().map(Webhook::new).transpose()?;
         Ok(Self {
             reports,
-            bans: Mutex::new(PeerBans::new(config.is_node && key.is_kept())),
+            webhook,
+            bans: Mutex::new(bans),
+            ban_file,
+            bans_changed: Notify::new(),
             repeated: Mutex::default(),
             key,
             config,
@@ -110,11 +158,13 @@ impl Moderation {
         });
 
         self.bans.lock().ban(peer, until, now_ms)?;
+        self.bans_changed.notify_one();
         Ok(until)
     }
 
     /// Lifts a ban. False if this node knows of none.
     pub(super) fn unban(&self, peer: PeerHash) -> bool {
+        self.bans_changed.notify_one();
         self.bans.lock().unban(peer, now_ms())
     }
 
@@ -126,6 +176,22 @@ impl Moderation {
     /// How many bans hold.
     pub(super) fn ban_count(&self) -> usize {
         self.bans.lock().len(now_ms())
+    }
+
+    /// Waits until [`save_bans`](Self::save_bans) has something to write.
+    pub(super) async fn bans_changed(&self) {
+        self.bans_changed.notified().await;
+    }
+
+    /// Writes the bans to their file, if there is one. Blocks.
+    ///
+    /// # Errors
+    /// The system's error.
+    pub(super) fn save_bans(&self) -> io::Result<()> {
+        match &self.ban_file {
+            Some(path) => ban_file::write(path, &self.bans()),
+            None => Ok(()),
+        }
     }
 
     /// Whether other nodes get the bans of this one.
@@ -158,6 +224,19 @@ impl Moderation {
         let is_banned = self.check(reported).is_err();
         (is_enough && !is_banned && self.ban(reported, Some(rule.lasts)).is_ok())
             .then_some(reported)
+    }
+
+    /// Queues a notice of this new report for the webhook, if there is one. False if too many wait.
+    pub(super) fn notify(&self, report: &Report) -> bool {
+        let notice = |webhook: &Webhook| webhook.notices.try_send(report.into()).is_ok();
+        self.webhook.as_ref().is_none_or(notice)
+    }
+
+    /// What the task that sends notices needs. Only the first call returns it.
+    pub(super) fn webhook_task(&self) -> Option<(WebhookTarget, mpsc::Receiver<Notice>)> {
+        let webhook = self.webhook.as_ref()?;
+        let waiting = webhook.waiting.lock().take()?;
+        Some((webhook.target.clone(), waiting))
     }
 
     /// Deletes the reports past their retention. Blocks. Returns how many.
@@ -197,15 +276,16 @@ impl Moderation {
     }
 }
 
-/// The key that the settings name, or else the one beside the reports; without either, a new one.
-fn peer_key(config: &ModerationConfig) -> Result<PeerKey, String> {
-    let beside_reports = config
-        .reports
-        .as_ref()
-        .map(|path| path.with_added_extension("key"));
+/// The file of the key: the one that the settings name, or else one beside the reports.
+fn key_file(config: &ModerationConfig) -> Option<PathBuf> {
+    let beside_reports = || Some(with_suffix(config.reports.as_ref()?, ".key"));
+    config.peer_key.clone().or_else(beside_reports)
+}
 
-    match config.peer_key.as_ref().or(beside_reports.as_ref()) {
-        Some(path) => PeerKey::read_or_make(path),
+/// The key in its file; without one, a new key.
+fn peer_key(config: &ModerationConfig) -> Result<PeerKey, String> {
+    match key_file(config) {
+        Some(path) => PeerKey::read_or_make(&path),
         None => PeerKey::random(),
     }
 }

@@ -19,7 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::message::{ClientEnvelope, RequestId};
 use crate::server::client_key::ClientKey;
-use crate::server::edge::{self, AddressKey, Edge, Levels, ReportEvent};
+use crate::server::edge::{self, AddressKey, Edge, Levels, ReportEvent, WebhookEvent};
 use crate::server::guest_page::GuestPages;
 use crate::server::http::Answer;
 use crate::server::hub::cluster::messages::{NodeMessage, StoreCommand, StoreOutcome};
@@ -219,7 +219,7 @@ impl Shared {
         }
     }
 
-    /// Writes reports to the file, and deletes the old ones, until the server ends.
+    /// Writes reports and bans to their files, and deletes old reports, until the server ends.
     pub(in crate::server) async fn record_reports(
         &self,
         mut reports: mpsc::Receiver<PendingReport>,
@@ -230,6 +230,7 @@ impl Shared {
         loop {
             tokio::select! {
                 _ = clean_up.tick() => self.delete_old_reports().await,
+                () = self.edge.moderation.bans_changed() => self.save_bans().await,
                 report = reports.recv() => match report {
                     Some(report) => self.record(report).await,
                     None => return,
@@ -266,13 +267,28 @@ impl Shared {
                 true => ReportEvent::Updated,
                 false => ReportEvent::Recorded,
             });
-            self.change(|state, now| state.restrict_if_needed(report, now));
+            self.change(|state, now| state.recorded(report, written.is_update, now));
         } else {
             self.edge.metrics.report(ReportEvent::Failed);
         }
 
         let recorded = recorded.map(|_| ());
         self.change(|state, _| state.hub.report_recorded(key, report_id, recorded, id));
+    }
+
+    async fn save_bans(&self) {
+        let edge = self.edge.clone();
+        let saved = spawn_blocking(move || edge.moderation.save_bans())
+            .await
+            .map_err(io::Error::other)
+            .flatten();
+
+        if let Err(error) = saved {
+            tracing::error!(
+                kind = %error.kind(),
+                "cannot save the bans: they hold until the server stops"
+            );
+        }
     }
 
     async fn delete_old_reports(&self) {
@@ -426,8 +442,14 @@ impl State {
         count
     }
 
-    /// Bans the one that was reported, if the rule for repeated reports says so.
-    fn restrict_if_needed(&mut self, report: &Report, now: std::time::Instant) {
+    /// Tells the webhook of a new report, and bans the one that was reported if the rule for repeated
+    /// reports says so.
+    fn recorded(&mut self, report: &Report, is_update: bool, now: std::time::Instant) {
+        if !is_update && !self.edge.moderation.notify(report) {
+            self.edge.metrics.webhook(WebhookEvent::Dropped);
+            tracing::error!("too many reports wait for the webhook: it is not told of one");
+        }
+
         if let Some(peer) = self.edge.moderation.count_report(report) {
             self.edge.metrics.restricted.inc();
             tracing::warn!(%peer, "banned a client for a time: several others have reported it");
@@ -445,7 +467,8 @@ impl State {
             };
             let failed = send(store, command);
             if failed.is_none() {
-                self.restrict_if_needed(&report, Instant::now().into_std());
+                // The stream does not tell whether it had this report before.
+                self.recorded(&report, false, Instant::now().into_std());
             }
 
             self.failed_commands.extend(failed);

@@ -93,6 +93,7 @@ pub enum AdminCommand {
 }
 
 /// What came back from a server. Exactly one of the two is there.
+#[cfg_attr(not(unix), allow(dead_code, reason = "only Unix has the socket"))]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AdminAnswer {

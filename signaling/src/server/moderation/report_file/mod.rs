@@ -10,7 +10,6 @@
 )]
 
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -20,6 +19,7 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::files::{with_suffix, write_whole};
 use super::report::{Report, unix_ms};
 use crate::message::Snapshot;
 
@@ -134,7 +134,8 @@ impl ReportFile {
         let mut line = to_object(report)?;
         let mut journal = self.journal.lock();
         let former = journal.entries.get(&report.report_id).copied();
-        let mut has_snapshot = former.is_some_and(|entry| entry.has_snapshot);
+        let had_snapshot = former.is_some_and(|entry| entry.has_snapshot);
+        let mut has_snapshot = had_snapshot;
 
         if let Some(image) = &report.said.snapshot {
             match self.keep_snapshot(&report.report_id, image, journal.snapshots, has_snapshot) {
@@ -154,7 +155,7 @@ impl ReportFile {
         }
 
         let appended = self.put(&mut journal, &report.report_id, &line);
-        if appended.is_err() && has_snapshot && former.is_none() {
+        if appended.is_err() && has_snapshot && !had_snapshot {
             // No line names it.
             self.drop_snapshot(&mut journal, &report.report_id);
         }
@@ -291,7 +292,11 @@ impl ReportFile {
         text.push(b'\n');
 
         let bytes = text.len() as u64;
-        if journal.live_bytes() + bytes > self.caps.bytes {
+        let former = journal
+            .entries
+            .get(report_id)
+            .map_or(0, |entry| entry.bytes);
+        if journal.live_bytes() - former + bytes > self.caps.bytes {
             return Err(io::Error::new(
                 io::ErrorKind::StorageFull,
                 "the file of reports is full: close and delete some",
@@ -531,27 +536,6 @@ impl Journal {
     }
 }
 
-/// Writes a file under another name and renames it: it is there whole, or the old one stays.
-fn write_whole(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-    let temporary = with_suffix(path, ".new");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-
-    let written = options.open(&temporary).and_then(|mut file| {
-        write(&mut file)?;
-        file.sync_data()
-    });
-    let renamed = written.and_then(|()| fs::rename(&temporary, path));
-    if renamed.is_err() {
-        // Half a file is of no use to anyone, and the error that is returned says more.
-        let _ = fs::remove_file(&temporary);
-    }
-
-    renamed
-}
-
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.append(true).read(true).create(true);
@@ -559,12 +543,6 @@ fn open(path: &Path) -> io::Result<File> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
 
     options.open(path)
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
 }
 
 fn snapshot_name(report_id: &str) -> String {
@@ -579,5 +557,7 @@ fn to_object(report: &Report) -> io::Result<Map<String, Value>> {
     }
 }
 
+#[cfg(test)]
+mod model_tests;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use crate::server::moderation::report::{Party, Said};
 const JPEG: [u8; 6] = [0xFF, 0xD8, 0xFF, 0xE0, 1, 2];
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-fn report(id: &str) -> Report {
+pub(super) fn report(id: &str) -> Report {
     let party = |user: &str| Party {
         user_id: user.into(),
         subject: None,
@@ -28,7 +28,7 @@ fn report(id: &str) -> Report {
     }
 }
 
-fn with_snapshot(id: &str, last: u8) -> Report {
+pub(super) fn with_snapshot(id: &str, last: u8) -> Report {
     use base64::Engine;
 
     let mut jpeg = JPEG;
