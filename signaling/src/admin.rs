@@ -3,7 +3,7 @@
 //! The exit code is 0 if the server carried the command out, 1 if not, 2 if the command is wrong.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -143,7 +143,7 @@ impl From<Command> for AdminCommand {
 pub(crate) fn run() -> ExitCode {
     let args = AdminArgs::parse_from(std::env::args_os().skip(1));
 
-    match ask(args.socket, &args.command.into()) {
+    match ask(&args.socket, &args.command.into()) {
         Ok(answer) => {
             let text = if args.json {
                 format!("{answer}\n")
@@ -162,12 +162,12 @@ pub(crate) fn run() -> ExitCode {
 }
 
 #[cfg(unix)]
-fn ask(socket: PathBuf, command: &AdminCommand) -> Result<Value, String> {
-    tandem_signaling::server::ask_admin(&socket, command)
+fn ask(socket: &Path, command: &AdminCommand) -> Result<Value, String> {
+    tandem_signaling::server::ask_admin(socket, command)
 }
 
 #[cfg(not(unix))]
-fn ask(_socket: PathBuf, _command: &AdminCommand) -> Result<Value, String> {
+fn ask(_socket: &Path, _command: &AdminCommand) -> Result<Value, String> {
     Err("there is no admin socket on this system: use the ban file".into())
 }
 

@@ -10,7 +10,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -29,8 +29,7 @@ use super::hub::ids::ClaimHash;
 use super::hub::{Hub, HubConfig};
 use super::ice::{IceSource, Turn};
 use super::matchmaker::Holds;
-#[cfg(unix)]
-use super::moderation::admin::AdminSocket;
+use super::moderation::admin::admin_socket;
 use super::moderation::restrict::RestrictRule;
 use super::moderation::webhook;
 use super::shared::{PendingReport, Shared, ShellConfig};
@@ -332,7 +331,7 @@ impl SignalingServerBuilder {
         let encrypted = self.edge.tls.is_some();
         let guest_page = self.edge.guest_page;
         let edge = Edge::new(self.edge).map_err(StartError::Settings)?;
-        let admin = bind_admin(self.admin_socket.as_deref()).map_err(StartError::Settings)?;
+        let admin = admin_socket(self.admin_socket.as_deref()).map_err(StartError::Settings)?;
         let cannot_listen = |source| StartError::Listen {
             address: self.listen.clone(),
             source,
@@ -408,36 +407,6 @@ impl SignalingServerBuilder {
             admin_task,
             webhook_task,
         })
-    }
-}
-
-/// The admin socket, if there is to be one.
-#[cfg(unix)]
-fn bind_admin(path: Option<&Path>) -> Result<Option<AdminSocket>, String> {
-    path.map(AdminSocket::bind).transpose()
-}
-
-/// Takes the place of the admin socket on systems without one.
-#[cfg(not(unix))]
-fn bind_admin(path: Option<&Path>) -> Result<Option<NoAdminSocket>, String> {
-    match path {
-        None => Ok(None),
-        Some(_) => Err(
-            "there is no admin socket on this system: leave --admin-socket out, and use \
-                        the ban file"
-                .into(),
-        ),
-    }
-}
-
-/// A socket that can never be created.
-#[cfg(not(unix))]
-enum NoAdminSocket {}
-
-#[cfg(not(unix))]
-impl NoAdminSocket {
-    async fn run(self, _shared: Arc<Shared>) {
-        match self {}
     }
 }
 

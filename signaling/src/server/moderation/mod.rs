@@ -306,11 +306,14 @@ fn banned(until: UntilMs, now_ms: u64) -> Fault {
         1 => format!("for another {name}"),
         n => format!("for another {n} {name}s"),
     };
-    let time = match left {
-        _ if until >= FOREVER => "for good".to_owned(),
-        0..=HOUR => many(MINUTE, "minute"),
-        ..=DAY => many(HOUR, "hour"),
-        _ => many(DAY, "day"),
+    let time = if until >= FOREVER {
+        "for good".to_owned()
+    } else if left <= HOUR {
+        many(MINUTE, "minute")
+    } else if left <= DAY {
+        many(HOUR, "hour")
+    } else {
+        many(DAY, "day")
     };
 
     Fault::new(

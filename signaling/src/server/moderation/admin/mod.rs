@@ -8,16 +8,30 @@
 #[cfg(unix)]
 mod client;
 mod execute;
+#[cfg(not(unix))]
+mod no_socket;
 #[cfg(unix)]
 mod socket;
+
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 #[cfg(unix)]
 pub use self::client::ask_admin;
+#[cfg(not(unix))]
+use self::no_socket::AdminSocket;
 #[cfg(unix)]
-pub(in crate::server) use self::socket::AdminSocket;
+use self::socket::AdminSocket;
+
+/// The admin socket, if there is to be one.
+///
+/// # Errors
+/// A sentence that says why there cannot be one.
+pub(in crate::server) fn admin_socket(path: Option<&Path>) -> Result<Option<AdminSocket>, String> {
+    path.map(AdminSocket::bind).transpose()
+}
 
 /// The longest command, in bytes, with its line feed.
 pub const MAX_ADMIN_COMMAND_BYTES: usize = 4096;

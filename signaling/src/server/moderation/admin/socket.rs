@@ -1,5 +1,4 @@
 //! The socket on which a server takes commands of its operator.
-#![expect(clippy::disallowed_methods, reason = "a shell: it times connections")]
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
