@@ -21,13 +21,14 @@ use tandem_media::codec::VideoCodec;
 use tandem_media::video::convert::{Converter, PixelFormat};
 use tandem_media::video::y4m::Y4mReader;
 use tandem_signaling::message::{parse_client, parse_server};
-use tandem_signaling::server::answer_upgrade;
+use tandem_signaling::server::{admin_command, answer_upgrade};
 
 /// A target: its name and what it runs.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by name.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
+    ("admin_command", admin_command),
     ("camera_frame", camera_frame),
     ("checks", fuzzing::datagrams),
     ("client_message", client_message),

@@ -3,7 +3,10 @@
 //! When it is ready, it prints one line with its address on stdout; the log goes to stderr. SIGTERM
 //! and Ctrl-C let calls end before it exits; a second one exits at once. SIGHUP reloads files. The
 //! exit code is 0 after a shutdown, 1 if the server cannot run, 2 if a setting is wrong.
+//!
+//! `tandem-signaling admin COMMAND` asks a running server instead: see `admin`.
 
+mod admin;
 mod args;
 mod memory;
 
@@ -17,6 +20,13 @@ use tracing_subscriber::EnvFilter;
 use args::{Args, LogFormat, Refusal, Switch};
 
 fn main() -> ExitCode {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == "admin")
+    {
+        return admin::run();
+    }
+
     let (args, filter) = match Args::load()
         .and_then(|args| Ok((args.log_filter().map_err(Refusal::Sentence)?, args)))
     {
@@ -77,6 +87,8 @@ async fn run(args: Args) -> anyhow::Result<()> {
         .silent(args.silent)
         .resume_window(args.resume_window)
         .drain_deadline(args.drain_deadline)
+        .report_retention(args.report_retention)
+        .restrict(args.restrict_after, args.restrict_within, args.restrict_for)
         .guest_page(args.guest_page == Switch::On);
 
     for range in args.trusted_proxy {
@@ -103,6 +115,18 @@ async fn run(args: Args) -> anyhow::Result<()> {
         builder = builder.reports(file);
     }
 
+    if let Some(file) = args.peer_key {
+        builder = builder.peer_key(file);
+    }
+
+    if let Some(url) = args.report_webhook {
+        builder = builder.report_webhook(url);
+    }
+
+    if let Some(path) = args.admin_socket {
+        builder = builder.admin_socket(path);
+    }
+
     if let Some(url) = args.download_url {
         builder = builder.download_url(url);
     }
@@ -127,8 +151,14 @@ async fn run(args: Args) -> anyhow::Result<()> {
         .and_then(|()| stdout.flush())
         .context("cannot print the address")?;
 
-    while signals.next().await == Signal::Reload {
-        server.reload();
+    loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Signal::Reload => server.reload(),
+                Signal::Stop => break,
+            },
+            () = server.drain_requested() => break,
+        }
     }
 
     tokio::select! {

@@ -3,7 +3,7 @@
 //! file, the file overrides the default.
 
 mod file;
-mod values;
+pub(crate) mod values;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
-use values::{cidr, duration, redis_url, stun_url, turn_url, web_url};
+use values::{cidr, days, duration, redis_url, stun_url, turn_url, web_url};
 
 /// The signaling server of Tandem: matches two people and passes their WebRTC handshake on.
 ///
@@ -270,6 +270,65 @@ pub(crate) struct Args {
     )]
     pub(crate) reports: Option<PathBuf>,
 
+    /// Delete reports, with their snapshots, when they are this old; 0: never.
+    #[arg(long, env = "TANDEM_SIGNALING_REPORT_RETENTION", default_value = "90d", value_parser = days)]
+    #[arg(value_name = "TIME", help_heading = "Records")]
+    pub(crate) report_retention: Duration,
+
+    /// The file with the key of the hashes by which reports and bans name clients; made if it is
+    /// missing. Servers that share a Redis need the same one.
+    ///
+    /// Default: the file of --reports with .key added; without one, a new key with each start.
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_PEER_KEY",
+        value_name = "FILE",
+        help_heading = "Records"
+    )]
+    pub(crate) peer_key: Option<PathBuf>,
+
+    /// Ban a client by itself once this many different others have reported it within
+    /// --restrict-within; 0: never.
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_RESTRICT_AFTER",
+        default_value_t = 0,
+        value_name = "N",
+        help_heading = "Records"
+    )]
+    pub(crate) restrict_after: u32,
+
+    /// The time within which reports count for --restrict-after.
+    #[arg(long, env = "TANDEM_SIGNALING_RESTRICT_WITHIN", default_value = "1d", value_parser = days)]
+    #[arg(value_name = "TIME", help_heading = "Records")]
+    pub(crate) restrict_within: Duration,
+
+    /// How long such a ban lasts.
+    #[arg(long, env = "TANDEM_SIGNALING_RESTRICT_FOR", default_value = "1d", value_parser = days)]
+    #[arg(value_name = "TIME", help_heading = "Records")]
+    pub(crate) restrict_for: Duration,
+
+    /// Tell the program at this https:// address of each new report, by a POST of JSON without what
+    /// the user wrote. On this machine, http:// is possible.
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_REPORT_WEBHOOK",
+        value_name = "URL",
+        hide_env_values = true,
+        help_heading = "Records"
+    )]
+    pub(crate) report_webhook: Option<String>,
+
+    /// Take commands of the operator on this socket: `tandem-signaling admin --help` lists them.
+    /// Only the user who runs the server, and root, can use it. Not on Windows.
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_ADMIN_SOCKET",
+        value_name = "FILE",
+        help_heading = "Records"
+    )]
+    pub(crate) admin_socket: Option<PathBuf>,
+
     /// The format of the log on standard error.
     #[arg(
         long,
@@ -299,6 +358,8 @@ Examples:
       for a local network
   tandem-signaling --config /etc/tandem-signaling.toml
       on the internet; docs/operating.md explains the file, TLS, coturn and Redis
+  tandem-signaling admin --help
+      to read reports, ban people and look into a running server
 
 When it is ready, it prints one line with its address on standard output; the log goes to standard error.
 SIGTERM and Ctrl-C shut it down once calls have ended, or after --drain-deadline. SIGHUP reloads the certificate and
@@ -459,158 +520,4 @@ impl Args {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use super::*;
-
-    fn load(words: &[&str]) -> Result<Args, String> {
-        Args::load_from([&["tandem-signaling"], words].concat()).map_err(|refusal| match refusal {
-            Refusal::Clap(error) => error.to_string(),
-            Refusal::Sentence(text) => text,
-        })
-    }
-
-    fn file(text: &str) -> tempfile::NamedTempFile {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(text.as_bytes()).unwrap();
-        file
-    }
-
-    #[test]
-    fn the_definition_of_the_command_line_is_valid() {
-        Args::command().debug_assert();
-    }
-
-    #[test]
-    fn every_flag_has_an_environment_variable() {
-        for arg in Args::command().get_arguments() {
-            let flag = arg.get_long().expect("every argument is a flag");
-            let variable = format!("TANDEM_SIGNALING_{}", flag.replace('-', "_").to_uppercase());
-            assert_eq!(
-                arg.get_env().and_then(|name| name.to_str()),
-                Some(variable.as_str()),
-                "--{flag}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_flag_overrides_the_file_and_the_file_overrides_the_default() {
-        let file = file(
-            "max-connections = 7\nrate-find = 8\nheartbeat = '3s'\nstun-url = ['stun:a', 'stun:b']\n",
-        );
-        let path = file.path().display().to_string();
-        let args = load(&["--config", &path, "--rate-find", "9"]).unwrap();
-
-        assert_eq!(args.max_connections, 7, "the file overrides the default");
-        assert_eq!(args.rate_find, 9, "the flag overrides the file");
-        assert_eq!(
-            args.heartbeat,
-            Duration::from_secs(3),
-            "values in the file go through the same parsers"
-        );
-
-        assert_eq!(
-            args.stun_url,
-            ["stun:a", "stun:b"],
-            "a list is a repeated flag"
-        );
-
-        assert_eq!(
-            args.silent,
-            Duration::from_secs(60),
-            "a setting that the file does not name keeps its default"
-        );
-    }
-
-    #[test]
-    fn the_error_about_a_file_names_the_file_and_the_setting() {
-        for (text, word) in [
-            ("heartbeet = '3s'", "there is no setting `heartbeet`"),
-            ("config = 'other.toml'", "there is no setting `config`"),
-            ("heartbeat = 'soon'", "25s, 500ms"),
-            ("heartbeat = true", "not a boolean"),
-            ("listen = ['a', 'b']", "takes one value"),
-            ("max-connections = -1", "max-connections"),
-            ("turn-url = 'turn:a'", "--turn-secret"),
-            ("stun-url = ['http://x']", "stun:stun.example.org"),
-            ("listen = ", "line 1"),
-        ] {
-            let file = file(text);
-            let path = file.path().display().to_string();
-            let refusal = load(&["--config", &path]).expect_err(text);
-            assert!(
-                refusal.contains(word),
-                "{text}: the error must contain {word}: {refusal}"
-            );
-            assert!(
-                !refusal.contains("error: "),
-                "{text}: without clap's prefix: {refusal}"
-            );
-        }
-
-        let refusal = load(&["--config", "/nowhere/server.toml"]).expect_err("no such file");
-        assert!(
-            refusal.contains("/nowhere/server.toml"),
-            "the file is named: {refusal}"
-        );
-    }
-
-    #[test]
-    fn settings_that_do_not_fit_together_are_refused() {
-        for (words, word) in [
-            (&["--silent", "5s", "--heartbeat", "10s"][..], "--silent"),
-            (&["--turn-url", "turn:a:3478"], "--turn-secret"),
-            (&["--turn-secret", "x"], "--turn-url"),
-            (
-                &["--turn-url", "turn:a:3478", "--turn-secret", " "],
-                "empty",
-            ),
-            (
-                &[
-                    "--turn-url",
-                    "turn:a:3478",
-                    "--turn-secret",
-                    "CHANGE-ME-to-something",
-                ],
-                "openssl",
-            ),
-            (
-                &[
-                    "--turn-url",
-                    "turn:a:3478",
-                    "--turn-secret",
-                    "x",
-                    "--turn-ttl",
-                    "0",
-                ],
-                "--turn-ttl",
-            ),
-            (&["--tls-cert", "x"], "--tls-key"),
-            (&["--tls-key", "x"], "--tls-cert"),
-            (&["--log-level", "loud=very=much"], "--log-level"),
-        ] {
-            let refusal = load(words).expect_err("these do not fit");
-            assert!(
-                refusal.contains(word),
-                "{words:?}: the error must contain {word}: {refusal}"
-            );
-        }
-
-        assert!(load(&[]).is_ok(), "the defaults fit together");
-    }
-
-    #[test]
-    fn the_default_limit_of_upgrades_is_three_for_each_connection() {
-        assert_eq!(load(&[]).unwrap().rate_upgrades(), 300);
-        assert_eq!(
-            load(&["--max-connections-per-address", "0"])
-                .unwrap()
-                .rate_upgrades(),
-            0,
-            "no limit of connections, no limit of upgrades"
-        );
-        assert_eq!(load(&["--rate-upgrades", "5"]).unwrap().rate_upgrades(), 5);
-    }
-}
+mod tests;

@@ -4,8 +4,23 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-/// Parses `25s`, `500ms`, `2m`, `1h`, or a plain number of seconds.
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Parses `25s`, `500ms`, `2m`, `1h`, or a plain number of seconds. At most a day, so that adding it
+/// to a clock cannot overflow.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    time_within(text, DAY).ok_or_else(|| {
+        "write it like 25s, 500ms, 2m or 1h (at most a day); 0 switches it off".into()
+    })
+}
+
+/// Parses `90d`, or what [`duration`] takes. At most ten years.
+pub(crate) fn days(text: &str) -> Result<Duration, String> {
+    time_within(text, 3653 * DAY)
+        .ok_or_else(|| "write it like 90d, 12h or 30m (at most 3653d); 0 switches it off".into())
+}
+
+fn time_within(text: &str, longest: Duration) -> Option<Duration> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());
@@ -15,18 +30,13 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         "s" | "" => 1000,
         "m" => 60_000,
         "h" => 3_600_000,
-        _ => 0,
+        "d" => 86_400_000,
+        _ => return None,
     };
 
-    match number
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(ms_per_unit))
-    {
-        // At most a day, so that adding it to a clock cannot overflow.
-        Some(ms) if ms_per_unit > 0 && ms <= 86_400_000 => Ok(Duration::from_millis(ms)),
-        _ => Err("write it like 25s, 500ms, 2m or 1h (at most a day); 0 switches it off".into()),
-    }
+    let ms = number.parse::<u64>().ok()?.checked_mul(ms_per_unit)?;
+    let time = Duration::from_millis(ms);
+    (time <= longest).then_some(time)
 }
 
 /// Checks `stun:HOST[:PORT]` or `stuns:…` (RFC 7064 §3.1).
@@ -138,7 +148,7 @@ mod tests {
             "s",
             "-1s",
             "1.5s",
-            "1d",
+            "2d",
             "1 s",
             "25h",
             "99999999999999999999s",
@@ -148,6 +158,16 @@ mod tests {
                 duration(text).is_err(),
                 "{text:?} is not a duration of at most a day"
             );
+        }
+    }
+
+    #[test]
+    fn longer_times_are_days() {
+        assert_eq!(days("90d"), Ok(90 * DAY));
+        assert_eq!(days("36h"), Ok(DAY * 3 / 2));
+        assert_eq!(days("0"), Ok(Duration::ZERO));
+        for text in ["3654d", "d", "1w", "18446744073709551615d"] {
+            assert!(days(text).is_err(), "{text}");
         }
     }
 

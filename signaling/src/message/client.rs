@@ -1,6 +1,8 @@
 //! Messages from a client to the server.
 
-use serde::{Deserialize, Serialize};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::{ClaimToken, KnockId, RequestId, SessionId, SocketId, UserId};
@@ -253,34 +255,40 @@ impl From<KnockId> for Accept {
     }
 }
 
-/// A small JPEG in base64 (RFC 4648 §4), with padding.
-#[derive(Clone, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct Snapshot(String);
+/// A small JPEG. On the wire it is base64 (RFC 4648 §4) with padding.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Snapshot(Box<[u8]>);
 
-/// How a JPEG begins in base64: the bytes FF D8 FF.
-const JPEG_BASE64: &str = "/9j/";
+/// How a JPEG begins: the markers SOI and, of the next one, the first byte (ITU-T T.81 §B.1.1.3).
+const JPEG_START: [u8; 3] = [0xFF, 0xD8, 0xFF];
 
 impl Snapshot {
-    /// Takes text in base64. `None` if it is not a JPEG of at most
-    /// [`MAX_SNAPSHOT_BYTES`](super::MAX_SNAPSHOT_BYTES), as far as its form says.
+    /// Decodes text in base64. `None` if it is not base64, or what it stands for does not begin like
+    /// a JPEG or is larger than [`MAX_SNAPSHOT_BYTES`](super::MAX_SNAPSHOT_BYTES).
     #[must_use]
-    pub fn parse(base64: String) -> Option<Self> {
-        let data = base64.trim_end_matches('=');
-        let is_base64 = data
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'));
-        let fits = base64.len().is_multiple_of(4)
-            && base64.len() - data.len() <= 2
-            && data.len() * 3 / 4 <= super::MAX_SNAPSHOT_BYTES;
+    pub fn parse(base64: impl AsRef<str>) -> Option<Self> {
+        let base64 = base64.as_ref();
+        // Nothing of this length fits; so a long text costs no memory.
+        if base64.len() > super::MAX_SNAPSHOT_BYTES.div_ceil(3) * 4 {
+            return None;
+        }
 
-        (is_base64 && fits && data.starts_with(JPEG_BASE64)).then_some(Self(base64))
+        let jpeg = BASE64.decode(base64).ok()?;
+        let is_jpeg = jpeg.len() <= super::MAX_SNAPSHOT_BYTES && jpeg.starts_with(&JPEG_START);
+
+        is_jpeg.then(|| Self(jpeg.into()))
     }
 
-    /// The text in base64.
+    /// The bytes of the JPEG.
     #[must_use]
-    pub fn as_base64(&self) -> &str {
+    pub fn jpeg(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl Serialize for Snapshot {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&BASE64.encode(&self.0))
     }
 }
 

@@ -113,6 +113,12 @@ fn a_fault_names_the_field_and_carries_the_id() {
             "`category`",
         ),
         (
+            // Four characters stand for three bytes, so five are none.
+            json!({ "type": "report", "sessionId": "s", "category": "spam", "snapshot": "/9j/4" }),
+            ErrorCode::BadMessage,
+            "`snapshot`",
+        ),
+        (
             // Not a JPEG.
             json!({ "type": "report", "sessionId": "s", "category": "spam", "snapshot": "AAAA" }),
             ErrorCode::BadMessage,

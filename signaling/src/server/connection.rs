@@ -73,8 +73,10 @@ pub(super) async fn serve(
     let subject = identity
         .as_ref()
         .map(|identity| identity.as_str().to_owned());
-    let (key, outbound) = shared.register(subject, slot.role(), slot.key, slot.is_private());
-    slot.close_if_banned(identity.clone(), outbound.clone());
+    let peer = slot.peer(identity.as_ref());
+    let (key, outbound) =
+        shared.register(subject, slot.role(), slot.key, slot.is_private(), peer);
+    slot.watch_bans(identity.clone(), key);
     shared.edge.metrics.connections.inc();
 
     let registration = Registration {

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use super::edge::forwarded_for;
 use super::edge::token::bearer;
 use super::http::{accept_upgrade, origin_allowed, parse_head};
+use super::moderation::admin::parse_command;
 
 /// Does to `bytes` everything that the server does to what a client sends before the WebSocket.
 ///
@@ -31,6 +32,22 @@ pub fn answer_upgrade(bytes: &[u8]) -> Option<Result<Vec<u8>, u16>> {
     });
 
     Some(answer.map_err(|answer| answer.status))
+}
+
+/// Reads a command for the admin socket, and writes it again: nothing may change.
+///
+/// # Panics
+/// If it finds a fault.
+#[doc(hidden)]
+pub fn admin_command(input: &[u8]) {
+    if let Ok(command) = parse_command(input) {
+        let line = serde_json::to_vec(&command).expect("a command is JSON");
+        assert_eq!(
+            parse_command(&line),
+            Ok(command),
+            "it is read as it was written"
+        );
+    }
 }
 
 #[cfg(test)]

@@ -29,6 +29,9 @@ use super::hub::ids::ClaimHash;
 use super::hub::{Hub, HubConfig};
 use super::ice::{IceSource, Turn};
 use super::matchmaker::Holds;
+use super::moderation::admin::admin_socket;
+use super::moderation::restrict::RestrictRule;
+use super::moderation::webhook;
 use super::shared::{PendingReport, Shared, ShellConfig};
 use super::store::{self, RedisStore};
 use crate::message::ClaimToken;
@@ -86,6 +89,7 @@ pub struct SignalingServerBuilder {
     turn: Option<Turn>,
     redis: Option<String>,
     download_url: Option<String>,
+    admin_socket: Option<PathBuf>,
 }
 
 impl Default for SignalingServerBuilder {
@@ -105,6 +109,7 @@ impl Default for SignalingServerBuilder {
             turn: None,
             redis: None,
             download_url: None,
+            admin_socket: None,
         }
     }
 }
@@ -183,7 +188,47 @@ impl SignalingServerBuilder {
 
     /// Appends users' reports to this file, one JSON object per line.
     pub fn reports(mut self, file: impl Into<PathBuf>) -> Self {
-        self.edge.reports = Some(file.into());
+        self.edge.moderation.reports = Some(file.into());
+        self
+    }
+
+    /// Deletes reports in that file, with their snapshots, when they are this old; zero, the default,
+    /// for never.
+    pub fn report_retention(mut self, age: Duration) -> Self {
+        self.edge.moderation.report_retention = age;
+        self
+    }
+
+    /// The file with the key of the hashes by which reports and bans name clients, 64 hexadecimal
+    /// digits. It is made if it is missing. All servers of a cluster need the same one. Default: the
+    /// file of reports with `.key` added; without one, a new key with each start.
+    pub fn peer_key(mut self, file: impl Into<PathBuf>) -> Self {
+        self.edge.moderation.peer_key = Some(file.into());
+        self
+    }
+
+    /// Tells the program at this address (`https://…`, or `http://…` on this machine) of each new
+    /// report, without what the user wrote.
+    pub fn report_webhook(mut self, url: impl Into<String>) -> Self {
+        self.edge.moderation.webhook = Some(url.into());
+        self
+    }
+
+    /// Takes the operator's commands on this socket; see [`ask_admin`](super::ask_admin). Only on
+    /// Unix.
+    pub fn admin_socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.admin_socket = Some(path.into());
+        self
+    }
+
+    /// Bans a client by itself for the time `lasts`, if `after` different others have reported it
+    /// within the time `within`. Zero, the default, for never.
+    pub fn restrict(mut self, after: u32, within: Duration, lasts: Duration) -> Self {
+        self.edge.moderation.restrict = RestrictRule {
+            after,
+            within,
+            lasts,
+        };
         self
     }
 
@@ -277,14 +322,16 @@ impl SignalingServerBuilder {
     /// # Errors
     /// [`StartError::Settings`] if a file is missing or not valid, [`StartError::Listen`] if the
     /// address cannot be bound.
-    pub async fn start(self) -> Result<SignalingServer, StartError> {
+    pub async fn start(mut self) -> Result<SignalingServer, StartError> {
         if self.edge.ring_only.is_some() && self.redis.is_some() {
             return Err(StartError::Settings(RING_ONLY_NODE.to_owned()));
         }
 
+        self.edge.moderation.is_node = self.redis.is_some();
         let encrypted = self.edge.tls.is_some();
         let guest_page = self.edge.guest_page;
         let edge = Edge::new(self.edge).map_err(StartError::Settings)?;
+        let admin = admin_socket(self.admin_socket.as_deref()).map_err(StartError::Settings)?;
         let cannot_listen = |source| StartError::Listen {
             address: self.listen.clone(),
             source,
@@ -319,7 +366,7 @@ impl SignalingServerBuilder {
             resume_window: self.resume_window,
             // Each node of a cluster knows only its own guests.
             admits_guests: edge.admits_guests() && node.is_none(),
-            takes_reports: edge.reports.is_some() || node.is_some(),
+            takes_reports: edge.moderation.reports.is_some() || node.is_some(),
             clock,
             node,
             ice: IceSource::new(self.stun_urls, self.turn),
@@ -340,6 +387,11 @@ impl SignalingServerBuilder {
 
         let store_task =
             store.map(|store| tokio::spawn(store::run(store, shared.clone(), to_store)));
+        let admin_task = admin.map(|admin| tokio::spawn(admin.run(shared.clone())));
+        let webhook = shared.edge.moderation.webhook_task();
+        let webhook_task = webhook.map(|(target, notices)| {
+            tokio::spawn(webhook::run(target, notices, shared.edge.clone()))
+        });
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(accept_loop(listener, shared.clone(), reports, stopped));
         tracing::info!(port = local_addr.port(), "listening: clients can connect");
@@ -352,6 +404,8 @@ impl SignalingServerBuilder {
             stop: Some(stop),
             task,
             store_task,
+            admin_task,
+            webhook_task,
         })
     }
 }
@@ -389,6 +443,10 @@ pub struct SignalingServer {
     task: JoinHandle<()>,
     /// Talks to the shared store.
     store_task: Option<JoinHandle<()>>,
+    /// Serves the operator's commands.
+    admin_task: Option<JoinHandle<()>>,
+    /// Tells another program of reports.
+    webhook_task: Option<JoinHandle<()>>,
 }
 
 impl SignalingServer {
@@ -414,7 +472,12 @@ impl SignalingServer {
     /// closes the connections of users who are now banned. A file that is not valid is logged, and
     /// what it contained before stays in force.
     pub fn reload(&self) {
-        self.shared.edge.reload();
+        self.shared.reload();
+    }
+
+    /// Waits until the operator asks for a shutdown over the admin socket.
+    pub async fn drain_requested(&self) {
+        self.shared.stop_requested().await;
     }
 
     /// Notifies all clients, takes no new ones, lets calls continue until they end or the drain
@@ -454,8 +517,9 @@ impl fmt::Debug for SignalingServer {
 impl Drop for SignalingServer {
     fn drop(&mut self) {
         self.task.abort();
-        if let Some(store_task) = &self.store_task {
-            store_task.abort();
+        let tasks = [&self.store_task, &self.admin_task, &self.webhook_task];
+        for task in tasks.into_iter().flatten() {
+            task.abort();
         }
     }
 }

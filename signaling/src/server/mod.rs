@@ -13,6 +13,7 @@
 //! - `connection`: one WebSocket; `outbound`: the messages that wait to be written to it.
 //! - `shared`: the lock around the hub, and what carries out its effects.
 //! - `hub` and `matchmaker`: the rules, sans-IO. `ice`: the TURN credentials they hand out.
+//! - `moderation`: reports, bans, and the admin socket.
 //! - `store`: Redis, for several nodes.
 
 mod client_key;
@@ -30,6 +31,7 @@ mod hub;
 mod ice;
 mod lifecycle;
 mod matchmaker;
+mod moderation;
 mod outbound;
 mod shared;
 mod shrink;
@@ -37,5 +39,8 @@ mod store;
 
 pub use connection::socket_config;
 #[doc(hidden)]
-pub use fuzzing::answer_upgrade;
+pub use fuzzing::{admin_command, answer_upgrade};
 pub use lifecycle::{SignalingServer, SignalingServerBuilder, StartError};
+#[cfg(unix)]
+pub use moderation::admin::ask_admin;
+pub use moderation::admin::{AdminCommand, MAX_ADMIN_COMMAND_BYTES};

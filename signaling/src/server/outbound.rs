@@ -53,6 +53,8 @@ pub(super) enum CloseReason {
     SlowReader,
     /// The client is on the ban list.
     Banned,
+    /// The operator has ended it.
+    Kicked,
     /// Another connection has resumed this client.
     Replaced,
 }
@@ -73,6 +75,7 @@ impl CloseReason {
             Self::NoHeartbeat => 4003,
             Self::SlowReader => 4004,
             Self::Banned => 4005,
+            Self::Kicked => 4006,
         }
     }
 
@@ -88,6 +91,7 @@ impl CloseReason {
             Self::MessageTooLarge => "message too large",
             Self::Unauthorized => "unauthorized",
             Self::Banned => "banned",
+            Self::Kicked => "ended by the operator",
             Self::Replaced => "replaced by a resume",
             Self::NoHeartbeat => "nothing received for too long",
             Self::SlowReader => "messages are not read",

@@ -21,12 +21,15 @@ fn file(name: &str) -> String {
 async fn the_example_settings_work() {
     let folder = tempfile::tempdir().expect("a folder");
     let reports = folder.path().join("reports.jsonl").display().to_string();
+    let socket = folder.path().join("admin.sock").display().to_string();
     let settings = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/tandem-signaling.toml");
     let flags = [
         "--config",
         settings,
         "--reports",
         &reports,
+        "--admin-socket",
+        &socket,
         "--listen",
         "127.0.0.1:0",
     ];

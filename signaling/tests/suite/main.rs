@@ -27,9 +27,13 @@ mod edge_rooms;
 #[cfg(unix)]
 mod guest_page;
 #[cfg(unix)]
+mod moderation;
+#[cfg(unix)]
 mod program;
 #[cfg(unix)]
 mod tls;
+#[cfg(unix)]
+mod webhook;
 
 #[cfg(all(target_os = "linux", feature = "redis"))]
 mod clock;

@@ -63,10 +63,15 @@ const CODES: [(ErrorCode, &str); 21] = [
 ];
 /// What becomes of knocks, in the order of [`KnockEvent`].
 const KNOCKS: [&str; 4] = ["rung", "accepted", "declined", "expired"];
+/// What becomes of reports that are to be written to the file, in the order of [`ReportEvent`].
+const REPORTS: [&str; 3] = ["recorded", "updated", "failed"];
+/// What becomes of notices to the webhook, in the order of [`WebhookEvent`].
+const WEBHOOKS: [&str; 3] = ["delivered", "failed", "dropped"];
 /// WebSocket close codes. 1006 stands for every connection that ended without a close frame of this
 /// server, 4999 for a code that is missing here.
-const CLOSES: [u16; 16] = [
-    1000, 1001, 1002, 1003, 1006, 1007, 1008, 1009, 1011, 1013, 4001, 4002, 4003, 4004, 4005, 4999,
+const CLOSES: [u16; 17] = [
+    1000, 1001, 1002, 1003, 1006, 1007, 1008, 1009, 1011, 1013, 4001, 4002, 4003, 4004, 4005, 4006,
+    4999,
 ];
 /// HTTP statuses of answers without an upgrade.
 const REFUSALS: [u16; 8] = [400, 403, 404, 405, 426, 429, 431, 503];
@@ -91,6 +96,27 @@ pub(crate) enum KnockEvent {
     Expired,
 }
 
+/// What became of a report that was to be written to the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReportEvent {
+    /// It is the first of this call by this user.
+    Recorded,
+    /// It has replaced an earlier one.
+    Updated,
+    /// It could not be written.
+    Failed,
+}
+
+/// What became of a notice to the webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WebhookEvent {
+    Delivered,
+    /// It was given up after some attempts.
+    Failed,
+    /// Too many were waiting.
+    Dropped,
+}
+
 /// All metrics of one server.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -101,6 +127,12 @@ pub(crate) struct Metrics {
     draining: Gauge,
     /// Nodes of the cluster that are alive, this one included; 1 without a cluster.
     pub(crate) nodes: Gauge,
+    /// Bans that hold, besides those in the ban file.
+    bans: Gauge,
+    /// Clients banned because several others have reported them.
+    pub(crate) restricted: Counter,
+    reports: [Counter; REPORTS.len()],
+    webhooks: [Counter; WEBHOOKS.len()],
     pub(crate) accepted: Counter,
     /// Includes the upgraded connections that were rejected right after.
     pub(crate) upgrades: Counter,
@@ -129,6 +161,7 @@ pub(crate) struct Metrics {
 pub(crate) struct Levels {
     pub(crate) searching: usize,
     pub(crate) sessions: usize,
+    pub(crate) bans: usize,
     pub(crate) draining: bool,
 }
 
@@ -150,6 +183,26 @@ impl Metrics {
             sessions: gauge(r, "sessions", "Calls with a side on this node"),
             draining: gauge(r, "draining", "1 while the server is shutting down"),
             nodes: gauge(r, "nodes", "Nodes of the cluster that are alive"),
+            bans: gauge(r, "bans", "Bans that hold, besides those in the ban file"),
+            restricted: counter(
+                r,
+                "restricted",
+                "Clients banned because several others reported them",
+            ),
+            reports: counters(
+                r,
+                "reports",
+                "Reports for the file, and what became of them",
+                "event",
+                REPORTS,
+            ),
+            webhooks: counters(
+                r,
+                "webhooks",
+                "Notices to the webhook, and what became of them",
+                "event",
+                WEBHOOKS,
+            ),
             accepted: counter(r, "accepted", "TCP connections accepted"),
             upgrades: counter(r, "upgrades", "WebSockets opened"),
             queue_overflow: counter(r, "queue_overflow", "Clients closed for not reading"),
@@ -248,6 +301,16 @@ impl Metrics {
         self.knocks[event as usize].inc();
     }
 
+    /// Counts a report that was to be written to the file.
+    pub(crate) fn report(&self, event: ReportEvent) {
+        self.reports[event as usize].inc();
+    }
+
+    /// Counts a notice to the webhook.
+    pub(crate) fn webhook(&self, event: WebhookEvent) {
+        self.webhooks[event as usize].inc();
+    }
+
     /// Counts a connection that ended; `None` if not with a close code of this server.
     pub(crate) fn closed(&self, code: Option<u16>) {
         let code = code.unwrap_or(1006);
@@ -284,6 +347,7 @@ impl Metrics {
         let level = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         self.searching.set(level(levels.searching));
         self.sessions.set(level(levels.sessions));
+        self.bans.set(level(levels.bans));
         self.draining.set(i64::from(levels.draining));
 
         let mut text = String::with_capacity(8 * 1024);
@@ -357,6 +421,8 @@ mod tests {
         metrics.closed(None);
         metrics.closed(Some(4004));
         metrics.refused(429);
+        metrics.report(ReportEvent::Updated);
+        metrics.report(ReportEvent::Failed);
         for (event, name) in [
             (KnockEvent::Rung, "rung"),
             (KnockEvent::Accepted, "accepted"),
@@ -372,6 +438,7 @@ mod tests {
         let text = metrics.text(Levels {
             searching: 3,
             sessions: 2,
+            bans: 4,
             draining: false,
         });
 
@@ -385,6 +452,10 @@ mod tests {
             "tandem_sessions 2",
             "tandem_draining 0",
             "tandem_nodes 1",
+            "tandem_bans 4",
+            "tandem_reports_total{event=\"recorded\"} 0",
+            "tandem_reports_total{event=\"updated\"} 1",
+            "tandem_reports_total{event=\"failed\"} 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }
@@ -400,6 +471,10 @@ mod tests {
             "# TYPE tandem_sessions gauge",
             "# TYPE tandem_draining gauge",
             "# TYPE tandem_nodes gauge",
+            "# TYPE tandem_bans gauge",
+            "# TYPE tandem_restricted_total counter",
+            "# TYPE tandem_reports_total counter",
+            "# TYPE tandem_webhooks_total counter",
             "# TYPE tandem_accepted_total counter",
             "# TYPE tandem_upgrades_total counter",
             "# TYPE tandem_queue_overflow_total counter",
@@ -419,14 +494,15 @@ mod tests {
         }
 
         let series = |prefix: &str| text.lines().filter(|line| line.starts_with(prefix)).count();
-        assert_eq!(series("# TYPE "), 19, "no other metrics");
-        assert_eq!(series("# HELP tandem_"), 19, "each is described");
+        assert_eq!(series("# TYPE "), 23, "no other metrics");
+        assert_eq!(series("# HELP tandem_"), 23, "each is described");
         assert_eq!(series("tandem_received_messages_total{type=\""), 18);
         assert_eq!(series("tandem_relayed_messages_total{type=\""), 3);
         assert_eq!(series("tandem_relayed_bytes_total{type=\""), 3);
         assert_eq!(series("tandem_errors_total{code=\""), 21);
         assert_eq!(series("tandem_knocks_total{event=\""), 4);
-        assert_eq!(series("tandem_closed_total{code=\""), 16);
+        assert_eq!(series("tandem_reports_total{event=\""), 3);
+        assert_eq!(series("tandem_closed_total{code=\""), 17);
         assert_eq!(series("tandem_refused_total{status=\""), 8);
 
         for bound in [

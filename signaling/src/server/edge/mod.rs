@@ -3,7 +3,7 @@
 //!
 //! The decisions are sans-IO modules of their own: `rate`, `table`, `room_meter`, `addresses`,
 //! `traffic`, `identities`, `proxy`, `own_origin`, `bans`, `token`. [`Edge`] puts them together. `accept`, `tls`, `stream`,
-//! `slot` and `reports` are the shell; `metrics` counts.
+//! and `slot` are the shell; `metrics` counts.
 
 mod accept;
 mod addresses;
@@ -13,7 +13,6 @@ mod metrics;
 mod own_origin;
 mod proxy;
 mod rate;
-pub(super) mod reports;
 mod room_meter;
 mod slot;
 mod stream;
@@ -37,11 +36,10 @@ pub(super) use self::addresses::AddressKey;
 use self::addresses::{AddressLimits, Addresses};
 use self::bans::BanList;
 use self::identities::Identities;
-pub(super) use self::metrics::{KnockEvent, Levels, Metrics};
+pub(super) use self::metrics::{KnockEvent, Levels, Metrics, ReportEvent, WebhookEvent};
 use self::own_origin::{Front, is_own_origin};
 use self::proxy::{client_address, is_trusted};
 use self::rate::Rate;
-use self::reports::ReportFile;
 use self::slot::OnlineTable;
 pub(super) use self::slot::Slot;
 pub(super) use self::stream::Stream;
@@ -49,8 +47,10 @@ use self::tls::Tls;
 use self::token::{Identity, TokenVerifier, bearer, guest_token};
 use self::traffic::TrafficLimits;
 pub(super) use self::traffic::TrafficMeter;
+use super::client_key::ClientKey;
 use super::http::{Answer, accept_upgrade, origin_allowed};
 use super::hub::ids::ClaimHash;
+use super::moderation::{Moderation, ModerationConfig};
 use super::outbound::CloseReason;
 use crate::message::{ClaimToken, ClientMessage, ErrorCode, Fault};
 
@@ -83,7 +83,7 @@ pub(super) struct EdgeConfig {
     pub(super) jwt_key: Option<PathBuf>,
     /// Certificate chain and private key.
     pub(super) tls: Option<(PathBuf, PathBuf)>,
-    pub(super) reports: Option<PathBuf>,
+    pub(super) moderation: ModerationConfig,
     /// Only its owner can be called here, by a ring.
     pub(super) ring_only: Option<RingOnly>,
 }
@@ -105,7 +105,7 @@ pub(super) struct Edge {
     pub(super) metrics: Metrics,
     pub(super) limits: TrafficLimits,
     pub(super) tls: Option<Tls>,
-    pub(super) reports: Option<ReportFile>,
+    pub(super) moderation: Moderation,
     config: EdgeConfig,
     addresses: Mutex<Addresses>,
     identities: Mutex<Identities>,
@@ -165,11 +165,7 @@ impl Edge {
             .as_ref()
             .map(|(cert, key)| Tls::read(cert, key))
             .transpose()?;
-        let reports = config
-            .reports
-            .as_deref()
-            .map(ReportFile::open)
-            .transpose()?;
+        let moderation = Moderation::new(config.moderation.clone())?;
         let bans = config
             .ban_file
             .as_deref()
@@ -187,7 +183,7 @@ impl Edge {
             metrics: Metrics::new(),
             limits,
             tls,
-            reports,
+            moderation,
             addresses: Mutex::new(Addresses::new(address_limits)),
             identities: Mutex::new(Identities::new()),
             bans: RwLock::new(bans),
@@ -207,7 +203,7 @@ impl Edge {
     }
 
     /// Whether clients can become banned while they are connected.
-    fn has_ban_list(&self) -> bool {
+    pub(super) fn has_ban_list(&self) -> bool {
         self.config.ban_file.is_some()
     }
 
@@ -228,7 +224,7 @@ impl Edge {
             log("token key", read);
         }
 
-        if let Some(reports) = &self.reports {
+        if let Some(reports) = &self.moderation.reports {
             let reopened = reports.reopen().map_err(|error| error.kind().to_string());
             log("reports", reopened);
         }
@@ -236,18 +232,22 @@ impl Edge {
         if let Some(path) = self.config.ban_file.as_deref() {
             let read = BanList::read(path).map(|new| *self.bans.write() = new);
             log("ban list", read);
-            self.close_banned();
         }
     }
 
-    /// Closes the connections of clients that are on the ban list now.
-    fn close_banned(&self) {
+    /// The clients on connections of this server that are on the ban list now.
+    pub(super) fn newly_banned(&self) -> Vec<ClientKey> {
         let bans = self.bans.read();
-        let closed = self.online.close_banned(|address, identity| {
-            bans.contains(address, identity.map(Identity::as_str))
-        });
+        let banned = self
+            .online
+            .filter(|address, identity| bans.contains(address, identity.map(Identity::as_str)));
 
-        tracing::info!(entries = bans.len(), closed, "ban list is in force");
+        tracing::info!(
+            entries = bans.len(),
+            closed = banned.len(),
+            "ban list is in force"
+        );
+        banned
     }
 
     /// Decides whether a request from the address `remote` may upgrade, and which identity it has.
@@ -406,6 +406,12 @@ impl Edge {
             });
         }
 
+        let peer = self.moderation.peer(slot.address, subject);
+        self.moderation.check(peer).map_err(|fault| Rejection {
+            fault,
+            reason: CloseReason::Banned,
+        })?;
+
         Ok(identity)
     }
 
@@ -447,7 +453,8 @@ pub(super) fn forwarded_for(request: &Request, remote: IpAddr, trusted: &[IpNet]
     client_address(remote, forwarded, trusted)
 }
 
-fn banned() -> Fault {
+/// What a client on the ban list is told.
+pub(super) fn banned() -> Fault {
     Fault::new(
         ErrorCode::Banned,
         "You are banned from this server: contact its operator.",

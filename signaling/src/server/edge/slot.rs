@@ -1,4 +1,4 @@
-//! One connection's share of the limits, and the way to close it if its client becomes banned.
+//! One connection's share of the limits, and who its client is, in case it becomes banned.
 #![expect(
     clippy::disallowed_methods,
     reason = "a shell: dropping a slot reads the clock"
@@ -17,9 +17,10 @@ use super::Edge;
 use super::addresses::AddressKey;
 use super::token::Identity;
 use crate::message::ClientMessage;
+use crate::server::client_key::ClientKey;
 use crate::server::hub::ClientRole;
 use crate::server::hub::ids::ClaimHash;
-use crate::server::outbound::{CloseReason, Outbound};
+use crate::server::moderation::key::PeerHash;
 use crate::server::shrink::ShrinkIfSparse;
 use crate::server_url::is_private_ip;
 
@@ -51,18 +52,20 @@ impl Slot {
         is_private_ip(self.address)
     }
 
-    /// From now on, a ban of this client closes the connection, through `outbound`.
-    pub(in crate::server) fn close_if_banned(
-        &self,
-        identity: Option<Identity>,
-        outbound: Arc<Outbound>,
-    ) {
+    /// Who its client is to the operator.
+    pub(in crate::server) fn peer(&self, identity: Option<&Identity>) -> PeerHash {
+        let subject = identity.map(Identity::as_str);
+        self.edge.moderation.peer(self.address, subject)
+    }
+
+    /// From now on, a ban of this client's address or token closes its connection.
+    pub(in crate::server) fn watch_bans(&self, identity: Option<Identity>, key: ClientKey) {
         // Without a ban list, no client becomes banned.
         if self.edge.has_ban_list() {
             let online = Online {
                 address: self.address,
                 identity,
-                outbound,
+                key,
             };
             self.edge.online.insert(self.id, online);
         }
@@ -120,7 +123,7 @@ pub(super) struct OnlineTable {
 struct Online {
     address: IpAddr,
     identity: Option<Identity>,
-    outbound: Arc<Outbound>,
+    key: ClientKey,
 }
 
 impl OnlineTable {
@@ -138,24 +141,15 @@ impl OnlineTable {
         entries.shrink_if_sparse();
     }
 
-    /// Closes the connections for which `is_banned` returns true. Returns how many.
-    pub(super) fn close_banned(
+    /// The clients for which `is_banned` returns true.
+    pub(super) fn filter(
         &self,
         is_banned: impl Fn(IpAddr, Option<&Identity>) -> bool,
-    ) -> usize {
+    ) -> Vec<ClientKey> {
         let entries = self.entries.lock();
         let banned = entries
             .values()
             .filter(|online| is_banned(online.address, online.identity.as_ref()));
-
-        let mut closed = 0;
-        for online in banned {
-            // If the queue is full, the connection is about to be closed anyway.
-            let _ = online.outbound.push(Box::new(super::banned().into()));
-            online.outbound.close(CloseReason::Banned);
-            closed += 1;
-        }
-
-        closed
+        banned.map(|online| online.key).collect()
     }
 }

@@ -6,11 +6,10 @@ use super::client::{Call, Partner, PartnerLocation, partner_found};
 use super::cluster::messages::{NodeMessage, Payload, StoreCommand};
 use super::{Effect, Hub, delivery, fault};
 use crate::message::{
-    Blocked, ErrorCode, Fault, FindPartner, KnockEnd, LeaveReason, PartnerLeft, ReportReceived,
-    RequestId, ServerMessage, SessionEnded, SessionId, SocketId, UserId,
+    Blocked, ErrorCode, Fault, FindPartner, KnockEnd, LeaveReason, PartnerLeft, RequestId,
+    ServerMessage, SessionEnded, SessionId, SocketId, UserId,
 };
 use crate::server::client_key::ClientKey;
-use crate::server::edge::reports::{Party, Report, Said, unix_ms};
 use crate::server::matchmaker::Match;
 
 impl Hub {
@@ -98,85 +97,6 @@ impl Hub {
         );
         self.close_if_drained(key, now);
         Ok(())
-    }
-
-    pub(super) fn report(
-        &mut self,
-        key: ClientKey,
-        session_id: SessionId,
-        said: Said,
-        id: Option<RequestId>,
-        now: Instant,
-    ) -> Result<(), Fault> {
-        let report_id = self.id();
-        let Some(client) = self.clients.get_mut(&key) else {
-            return Ok(());
-        };
-
-        let reporter = Party {
-            user_id: client.user.clone(),
-            subject: client.subject.clone(),
-        };
-
-        let current = client
-            .call
-            .as_ref()
-            .filter(|call| call.session == session_id);
-        let reported = match current {
-            Some(Call { partner, .. }) => Some(Party {
-                user_id: partner.user.clone(),
-                subject: partner.subject.clone(),
-            }),
-            None => client.ended(&session_id, now).map(|ended| Party {
-                user_id: ended.partner.clone(),
-                subject: ended.subject.clone(),
-            }),
-        };
-
-        let Some(reported) = reported else {
-            return Err(fault(
-                ErrorCode::NoSuchSession,
-                "You were not in this session in the last ten minutes, so you cannot report it.",
-            ));
-        };
-
-        if !self.config.takes_reports {
-            return Err(fault(
-                ErrorCode::Unavailable,
-                "This server does not record reports: block the user or end the call instead.",
-            ));
-        }
-
-        let report = Report {
-            report_id,
-            at_ms: unix_ms((self.config.clock)()),
-            session_id,
-            said,
-            reporter,
-            reported,
-        };
-        self.effects
-            .push_back(Effect::Report(key, Box::new(report), id));
-
-        Ok(())
-    }
-
-    /// Answers a report after the shell has recorded it, or failed to.
-    pub(in crate::server) fn report_recorded(
-        &mut self,
-        key: ClientKey,
-        report_id: String,
-        recorded: bool,
-        id: Option<RequestId>,
-    ) {
-        if recorded {
-            let received = ReportReceived { report_id };
-            self.reply(key, ServerMessage::ReportReceived(received), id);
-        } else {
-            let text =
-                "The report could not be recorded: try again later, or contact the operator.";
-            self.reject(key, fault(ErrorCode::Internal, text), id);
-        }
     }
 
     /// Passes a message on to the partner, unread. `to` must be the partner's socket id.

@@ -15,6 +15,7 @@ use crate::message::{
     SessionId, SocketId, UserId,
 };
 use crate::server::client_key::ClientKey;
+use crate::server::moderation::key::PeerHash;
 
 /// How long after its end a call can be reported. `cluster.lua` has the same figure (`ENDED_TTL`).
 const REPORTABLE: Duration = Duration::from_secs(600);
@@ -39,6 +40,8 @@ pub(super) struct Partner {
     pub(super) person: PersonId,
     /// The `sub` of the partner's bearer token, for reports.
     pub(super) subject: Option<String>,
+    /// Who the partner is to the operator, for reports, too.
+    pub(super) peer: Option<PeerHash>,
     pub(super) location: PartnerLocation,
 }
 
@@ -50,6 +53,7 @@ impl Partner {
             socket,
             person,
             node,
+            peer,
         } = card;
 
         Self {
@@ -57,6 +61,7 @@ impl Partner {
             user,
             socket,
             person,
+            peer,
             location: PartnerLocation::Node(node),
         }
     }
@@ -78,6 +83,7 @@ pub(super) struct Ended {
     pub(super) partner: UserId,
     pub(super) person: PersonId,
     pub(super) subject: Option<String>,
+    pub(super) peer: Option<PeerHash>,
     /// When it is forgotten.
     until: Instant,
 }
@@ -118,6 +124,8 @@ pub(super) struct Client {
     /// Its connection comes from a private or loopback address.
     pub(super) is_private: bool,
     pub(super) person: PersonId,
+    /// Who it is to the operator, by its last connection.
+    pub(super) peer: Option<PeerHash>,
     /// The token that resumes this client. Every resume replaces it.
     pub(super) token: ResumeToken,
     /// As sent with its last `find_partner`; `next` searches with it again.
@@ -169,6 +177,7 @@ impl Client {
         token: ResumeToken,
         subject: Option<String>,
         role: ClientRole,
+        peer: Option<PeerHash>,
     ) -> Self {
         Self {
             socket,
@@ -177,6 +186,7 @@ impl Client {
             subject,
             role,
             is_private: false,
+            peer,
             token,
             profile: FindPartner::default(),
             search_id: None,
@@ -253,6 +263,7 @@ impl Client {
             socket: self.socket.clone(),
             person: self.person.clone(),
             subject: self.subject.clone(),
+            peer: self.peer,
             location,
         }
     }
@@ -266,6 +277,7 @@ impl Client {
             partner: call.partner.user.clone(),
             person: call.partner.person.clone(),
             subject: call.partner.subject.clone(),
+            peer: call.partner.peer,
             until: now + REPORTABLE,
         });
 
@@ -291,6 +303,7 @@ impl Client {
                 session: ended.session.clone(),
                 partner: ended.partner.clone(),
                 person: ended.person.clone(),
+                peer: ended.peer,
                 ago_ms: millis(REPORTABLE.saturating_sub(ended.until - now)),
             })
             .collect()
@@ -305,6 +318,7 @@ impl Client {
                 subject: call.person.subject_of(&call.partner),
                 partner: call.partner,
                 person: call.person,
+                peer: call.peer,
                 until: now + REPORTABLE.saturating_sub(age),
             });
         }

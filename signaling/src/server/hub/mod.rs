@@ -12,6 +12,7 @@
 //! - `client`: one client and its call; `delivery`: the messages relayed to it, kept for a resume.
 //! - `search`: searches; `calls`: relaying and every way a call ends; `resume`: clients that are
 //!   away.
+//! - `moderation`: reports.
 //! - `claims`: claiming rooms and giving them up; `rooms`: the table of them.
 //! - `ring`: clients that listen in rooms, and callers that ring at them; `listeners`: its tables.
 //! - `guests`: who may come in with the link to an invite where others need a token.
@@ -27,6 +28,7 @@ mod delivery;
 pub(in crate::server) mod guests;
 pub(in crate::server) mod ids;
 mod listeners;
+mod moderation;
 mod resume;
 mod ring;
 mod ring_only;
@@ -49,9 +51,10 @@ pub(super) use self::ring_only::ClientRole;
 use self::rooms::Rooms;
 use super::client_key::ClientKey;
 use super::edge::KnockEvent;
-use super::edge::reports::{Report, Said};
 use super::ice::IceSource;
 use super::matchmaker::{Holds, Matchmaker, Relation};
+use super::moderation::key::PeerHash;
+use super::moderation::report::{Report, Said};
 use super::outbound::CloseReason;
 use super::shrink::ShrinkIfSparse;
 use crate::message::{
@@ -154,8 +157,14 @@ impl Hub {
     }
 
     /// Adds a client for a new connection and sends it `user_registered`. `subject` is the `sub` of
-    /// its bearer token. A connection whose guest token is not valid is closed instead.
-    pub(super) fn connect(&mut self, subject: Option<String>, role: ClientRole) -> ClientKey {
+    /// its bearer token, `peer` who it is to the operator. A connection whose guest token is not
+    /// valid is closed instead.
+    pub(super) fn connect(
+        &mut self,
+        subject: Option<String>,
+        role: ClientRole,
+        peer: Option<PeerHash>,
+    ) -> ClientKey {
         let key = ClientKey::new(self.next_key);
         self.next_key += 1;
 
@@ -186,7 +195,7 @@ impl Hub {
         self.users.insert(user.clone(), key);
         self.tokens.insert(token.clone(), key);
         self.clients
-            .insert(key, Client::new(user, socket, token, subject, role));
+            .insert(key, Client::new(user, socket, token, subject, role, peer));
         self.send(key, ServerMessage::UserRegistered(Box::new(registered)));
 
         key

@@ -154,6 +154,7 @@ impl Hub {
         );
 
         client.token = new.token;
+        client.peer = new.peer;
         client.is_new = false;
         let (missed, lost) = client.delivery.resume(last_seq);
         let call = client.call.clone();

@@ -2,6 +2,8 @@
 //! it. What the hub asks of it is in `hub::cluster::messages`.
 
 #[cfg(feature = "redis")]
+mod bans;
+#[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "redis")]
 mod script;

@@ -20,6 +20,7 @@ use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisError, Value};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
+use super::bans::{BanSync, has_key_of_cluster};
 use super::script::{millis, outcome, rfc3339};
 use crate::server::hub::cluster::messages::{NodeId, NodeMessage, StoreCommand};
 use crate::server::matchmaker::Holds;
@@ -232,6 +233,18 @@ async fn serve(
         since,
     } = link;
 
+    let mut connection = connection;
+    if shared.edge.moderation.shares_bans() {
+        match has_key_of_cluster(&shared.edge.moderation, &mut connection).await {
+            Ok(true) => {}
+            Ok(false) => tracing::error!(
+                "the peer key of this node is not that of the others: bans made here do not hold \
+                 there, and the other way round; copy one --peer-key to all of them"
+            ),
+            Err(error) => return End::Lost(describe(&error)),
+        }
+    }
+
     tokio::select! {
         end = receive_messages(shared, inbox) => end,
         end = send_commands(store, shared, connection, &sha, since, commands) => end,
@@ -264,6 +277,7 @@ async fn send_commands(
 ) -> End {
     let mut batch: Vec<StoreCommand> = Vec::with_capacity(MAX_BATCH);
     let mut last_heartbeat: Option<Instant> = None;
+    let mut bans = BanSync::default();
     let mut heartbeats = interval(HEARTBEAT_INTERVAL);
     heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
 
@@ -273,6 +287,8 @@ async fn send_commands(
             biased;
             _ = heartbeats.tick() => is_heartbeat = true,
             received = commands.recv_many(&mut batch, MAX_BATCH) => if received == 0 {
+                // The last ban of the operator must not be lost. Nobody here reads the list any more.
+                let _ = sync_bans(shared, &mut bans, &mut connection).await;
                 leave(store, &mut connection, sha).await;
                 return End::Stopped;
             },
@@ -338,12 +354,30 @@ async fn send_commands(
             return End::Lost(code);
         }
 
-        if let Some(answer) = heartbeat_answer
-            && let Err(cause) = read_heartbeat(shared, &answer)
-        {
-            return End::Lost(cause);
+        if let Some(answer) = heartbeat_answer {
+            if let Err(cause) = read_heartbeat(shared, &answer) {
+                return End::Lost(cause);
+            }
+
+            if let Err(error) = sync_bans(shared, &mut bans, &mut connection).await {
+                return End::Lost(describe(&error));
+            }
         }
     }
+}
+
+/// Brings the bans of this node and of the store to the same list.
+async fn sync_bans(
+    shared: &Shared,
+    bans: &mut BanSync,
+    connection: &mut MultiplexedConnection,
+) -> Result<(), RedisError> {
+    let moderation = &shared.edge.moderation;
+    if moderation.shares_bans() && bans.sync(moderation, connection).await? {
+        shared.enforce_bans();
+    }
+
+    Ok(())
 }
 
 /// Signs off from the store. If that fails, the other nodes notice by themselves.

@@ -9,7 +9,7 @@ use redis::{Cmd, Value};
 use super::redis::{PREFIX, RedisStore};
 use crate::message::{LeaveReason, UserId, room_number};
 use crate::server::edge::KnockEvent;
-use crate::server::hub::cluster::messages::{Record, StoreCommand, StoreOutcome};
+use crate::server::hub::cluster::messages::{Record, StoreCommand, StoreOutcome, StoredProfile};
 use crate::server::hub::ids::ClaimHash;
 
 /// Reports that the stream keeps, roughly; Redis drops the oldest.
@@ -181,11 +181,15 @@ fn add_record(cmd: &mut Cmd, record: &Record) {
         .map_or("", |person| person.as_str());
 
     let card = &record.card;
+    let profile = StoredProfile {
+        profile: record.profile.clone(),
+        peer: card.peer,
+    };
     cmd.arg(card.user.as_str())
         .arg(card.socket.as_str())
         .arg(card.person.as_str())
         .arg(record.token.as_str())
-        .arg(json(&record.profile))
+        .arg(json(&profile))
         .arg(interests)
         .arg(last_partner);
 }
@@ -432,6 +436,7 @@ mod tests {
                 socket: "s".into(),
                 person: PersonId::new(&"u".into(), None),
                 node: "n".to_owned().into(),
+                peer: None,
             },
             token: "t".to_owned().into(),
             profile: FindPartner::default(),

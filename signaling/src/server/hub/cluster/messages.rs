@@ -16,8 +16,9 @@ use crate::message::{
 };
 use crate::server::client_key::ClientKey;
 use crate::server::edge::KnockEvent;
-use crate::server::edge::reports::Report;
 use crate::server::hub::ids::{PersonId, ResumeToken, Ticket};
+use crate::server::moderation::key::PeerHash;
+use crate::server::moderation::report::Report;
 
 /// One node of the cluster: a random UUID, new with each start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -55,6 +56,19 @@ pub(in crate::server) struct Card {
     pub(in crate::server) socket: SocketId,
     pub(in crate::server) person: PersonId,
     pub(in crate::server) node: NodeId,
+    /// Not in the cards that `cluster.lua` writes: see [`StoredProfile`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::server) peer: Option<PeerHash>,
+}
+
+/// A profile as the store keeps it and passes it on, unread: with who the client is to the operator,
+/// which another node needs for a report.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(in crate::server) struct StoredProfile {
+    #[serde(flatten)]
+    pub(in crate::server) profile: FindPartner,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::server) peer: Option<PeerHash>,
 }
 
 /// A client as the store keeps it, from its first search on.
@@ -108,6 +122,9 @@ pub(in crate::server) struct EndedCall {
     pub(in crate::server) session: SessionId,
     pub(in crate::server) partner: UserId,
     pub(in crate::server) person: PersonId,
+    /// Not in what `cluster.lua` writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::server) peer: Option<PeerHash>,
     /// Milliseconds since it ended. An age, not a time: nodes do not share a clock.
     pub(in crate::server) ago_ms: u64,
 }
@@ -205,7 +222,7 @@ pub(in crate::server) enum NodeMessage {
         initiator: bool,
         interests: Vec<String>,
         partner: Card,
-        profile: FindPartner,
+        profile: StoredProfile,
     },
     /// An offer, answer or candidate from `user`'s partner, who is `sender` on `node`.
     Relay {

@@ -28,7 +28,9 @@ mod takeover;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use self::messages::{Card, NodeId, NodeMessage, Record, RemoteCall, StoreCommand, StoreOutcome};
+use self::messages::{
+    Card, NodeId, NodeMessage, Record, RemoteCall, StoreCommand, StoreOutcome, StoredProfile,
+};
 use self::ring::listening_record;
 use self::takeover::{ARRIVAL_TIMEOUT, Takeover};
 use super::calls::partner_gone;
@@ -39,6 +41,7 @@ use super::search::{no_such_room, room_full};
 use super::{Effect, Hub, fault, in_call, unavailable};
 use crate::message::{ErrorCode, Fault, LeaveReason, ServerMessage, SessionId, UserId};
 use crate::server::client_key::ClientKey;
+use crate::server::moderation::report::NotRecorded;
 use crate::server::shrink::ShrinkIfSparse;
 
 /// Messages of one connection to hold while its takeover is undecided.
@@ -242,6 +245,8 @@ impl Hub {
                 profile,
                 ..
             } => {
+                let StoredProfile { profile, peer } = profile;
+                let partner = Card { peer, ..partner };
                 self.matched(key, session, partner, &profile, initiator, interests, now);
             }
             NodeMessage::Relay {
@@ -450,7 +455,10 @@ impl Hub {
                 report_id,
                 recorded,
                 id,
-            } => self.report_recorded(key, report_id, recorded, id),
+            } => {
+                let recorded = recorded.then_some(()).ok_or(NotRecorded::Failed);
+                self.report_recorded(key, report_id, recorded, id);
+            }
         }
     }
 
@@ -629,6 +637,7 @@ fn record(client: &Client, node: &NodeId) -> Record {
             user: call.partner.user.clone(),
             socket: call.partner.socket.clone(),
             person: call.partner.person.clone(),
+            peer: call.partner.peer,
             node: match &call.partner.location {
                 PartnerLocation::Local(_) => node.clone(),
                 PartnerLocation::Node(node) => node.clone(),
@@ -641,6 +650,7 @@ fn record(client: &Client, node: &NodeId) -> Record {
             user: client.user.clone(),
             socket: client.socket.clone(),
             person: client.person.clone(),
+            peer: client.peer,
             node: node.clone(),
         },
         token: client.token.clone(),

@@ -275,7 +275,8 @@ impl Hub {
 
         cluster.moved.remove(&card.user);
         let subject = card.person.subject_of(&card.user);
-        let mut client = Client::new(card.user, card.socket, token, subject, ClientRole::Anyone);
+        let role = ClientRole::Anyone;
+        let mut client = Client::new(card.user, card.socket, token, subject, role, card.peer);
         client.profile = profile;
         client.last_partner = last_partner;
         client.delivery = delivery;
@@ -298,7 +299,7 @@ impl Hub {
 
         if !self.clients.contains_key(&takeover.key) {
             // The connection that asked broke meanwhile, so the client is here, but away.
-            let key = self.connect(client.subject.clone(), ClientRole::Anyone);
+            let key = self.connect(client.subject.clone(), role, client.peer);
             self.attach(key, client, takeover.last_seq, None, now);
             return self.disconnect(key, now);
         }

@@ -107,6 +107,10 @@ fn a_call_can_be_reported_until_ten_minutes_after_its_end() {
         "even when the partner is gone"
     );
     assert_eq!(world.reports[1].reported.user_id, reported);
+    assert_eq!(
+        world.reports[1].report_id, world.reports[0].report_id,
+        "one report of each call and reporter: the second updates it"
+    );
     world.wait(1);
 
     assert_eq!(
@@ -141,10 +145,57 @@ fn a_call_can_be_reported_until_ten_minutes_after_its_end() {
 }
 
 #[test]
+fn a_report_names_both_sides_by_their_hashes() {
+    let hash = |byte| PeerHash::of_bytes([byte; 16]);
+    let mut world = World::new();
+    let mut join = |peer| {
+        let key = world.hub.connect(None, ClientRole::Anyone, Some(peer));
+        world.settle();
+        world.take(key);
+        world.say(key, find());
+        key
+    };
+    let (a, b) = (join(hash(1)), join(hash(2)));
+    let report = ClientMessage::Report {
+        session_id: world.session(a),
+        category: ReportCategory::Spam,
+        text: None,
+        snapshot: None,
+    };
+
+    world.say(a, report.clone());
+    let peers = |report: &Report| (report.reporter.peer, report.reported.peer);
+    assert_eq!(peers(&world.reports[0]), (Some(hash(1)), Some(hash(2))));
+
+    // It comes back from another network.
+    let token = world.hub.clients[&b].token.as_str().to_owned();
+    world.lose(b);
+    let b = world.hub.connect(None, ClientRole::Anyone, Some(hash(3)));
+    world.say(
+        b,
+        ClientMessage::Resume {
+            resume_token: token,
+            last_seq: 0,
+        },
+    );
+    world.say(a, report.clone());
+    assert_eq!(peers(&world.reports[1]).1, Some(hash(3)));
+    world.say(b, ClientMessage::Bye);
+    world.say(a, report);
+    assert_eq!(
+        peers(&world.reports[2]).1,
+        Some(hash(2)),
+        "as it was when the call began"
+    );
+}
+
+#[test]
 fn a_person_with_a_token_stays_blocked_and_is_not_matched_with_itself() {
     let mut world = World::new();
     let join = |world: &mut World, subject: &str| {
-        let key = world.hub.connect(Some(subject.into()), ClientRole::Anyone);
+        let key = world
+            .hub
+            .connect(Some(subject.into()), ClientRole::Anyone, None);
         world.settle();
         world.take(key);
 

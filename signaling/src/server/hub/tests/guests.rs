@@ -151,7 +151,7 @@ fn a_link_ends_with_the_claim_of_its_room() {
         "the room may be another user's by now"
     );
 
-    let late = world.hub.connect(None, with(&token));
+    let late = world.hub.connect(None, with(&token), None);
     world.settle();
     assert_eq!(code(&world.take(late)), ErrorCode::Unauthorized);
     assert_eq!(world.closed[&late], CloseReason::Unauthorized);
@@ -163,7 +163,7 @@ fn a_made_up_token_admits_nobody() {
     let owner = world.join();
     let (_, token) = world.invite(owner);
     for text in ["guest.", "guest.0", &format!("{}0", token.reveal())] {
-        let key = world.hub.connect(None, with(&text.into()));
+        let key = world.hub.connect(None, with(&text.into()), None);
         world.settle();
         assert_eq!(world.closed[&key], CloseReason::Unauthorized, "{text}");
         assert!(!world.hub.clients.contains_key(&key));
@@ -195,7 +195,7 @@ fn the_tokens_of_a_room_are_bounded() {
         assert!(matches!(heard[..], [ServerMessage::RoomClaimed(_)]));
     }
 
-    let late = world.hub.connect(None, with(&first));
+    let late = world.hub.connect(None, with(&first), None);
     world.settle();
     assert_eq!(world.closed[&late], CloseReason::Unauthorized);
 }

@@ -60,7 +60,7 @@ impl World {
                 }
                 Effect::Report(key, report, id) => {
                     self.hub
-                        .report_recorded(key, report.report_id.clone(), true, id);
+                        .report_recorded(key, report.report_id.clone(), Ok(()), id);
                     self.reports.push(*report);
                 }
                 Effect::Store(command) => panic!("this hub has no store: {command:?}"),
@@ -86,7 +86,7 @@ impl World {
     }
 
     fn join_as(&mut self, role: ClientRole) -> ClientKey {
-        let key = self.hub.connect(None, role);
+        let key = self.hub.connect(None, role, None);
         self.settle();
         let inbox = self.take(key);
 

@@ -1,7 +1,9 @@
 //! Two nodes of a cluster, without a store. The tests pass messages between them, as JSON.
 
 use super::*;
-use crate::server::hub::cluster::messages::{Card, NodeMessage, Record, RemoteCall, StoreOutcome};
+use crate::server::hub::cluster::messages::{
+    Card, NodeMessage, Record, RemoteCall, StoreOutcome, StoredProfile,
+};
 use crate::server::hub::ids::Ticket;
 
 pub(super) const NODES: [u128; 2] = [0xa, 0xb];
@@ -26,7 +28,7 @@ impl Node {
 
     pub(super) fn join(&mut self, subject: Option<&str>) -> ClientKey {
         self.hub
-            .connect(subject.map(str::to_owned), ClientRole::Anyone)
+            .connect(subject.map(str::to_owned), ClientRole::Anyone, None)
     }
 
     pub(super) fn card(&self, key: ClientKey) -> Card {
@@ -36,6 +38,7 @@ impl Node {
             socket: client.socket.clone(),
             person: client.person.clone(),
             node: self.id.clone(),
+            peer: client.peer,
         }
     }
 
@@ -102,7 +105,11 @@ fn pair(node: &mut Node, subject: Option<&str>, now: Instant) -> (ClientKey, Cli
 
     for (key, partner, initiator) in [(a, b, true), (b, a, false)] {
         let (user, partner) = (node.card(key).user, node.card(partner));
-        let (interests, profile) = (Vec::new(), FindPartner::default());
+        let interests = Vec::new();
+        let profile = StoredProfile {
+            profile: FindPartner::default(),
+            peer: None,
+        };
         node.hub.receive_from_node(
             NodeMessage::Matched {
                 user,
@@ -201,6 +208,7 @@ fn a_census_does_not_remove_a_client_whose_handover_was_lost() {
         socket: "p".into(),
         person: PersonId::new(&"p".into(), None),
         node: card.node.clone(),
+        peer: None,
     };
 
     let (profile, last_partner, ended) = (FindPartner::default(), None, Vec::new());

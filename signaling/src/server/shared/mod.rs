@@ -5,42 +5,49 @@
     reason = "a shell: it reads the clock for the hub"
 )]
 
+mod operator;
+
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, sleep_until};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::client_key::ClientKey;
-use super::edge::reports::Report;
-use super::edge::{AddressKey, Edge, Levels};
-use super::guest_page::GuestPages;
-use super::http::Answer;
-use super::hub::cluster::messages::{NodeMessage, StoreCommand, StoreOutcome};
-use super::hub::{ClientRole, Effect, Hub};
-use super::outbound::{CloseReason, Outbound};
-use super::shrink::ShrinkIfSparse;
 use crate::message::{ClientEnvelope, RequestId};
+use crate::server::client_key::ClientKey;
+use crate::server::edge::{self, AddressKey, Edge, Levels, ReportEvent, WebhookEvent};
+use crate::server::guest_page::GuestPages;
+use crate::server::http::Answer;
+use crate::server::hub::cluster::messages::{NodeMessage, StoreCommand, StoreOutcome};
+use crate::server::hub::{ClientRole, Effect, Hub};
+use crate::server::moderation::key::PeerHash;
+use crate::server::moderation::report::{NotRecorded, Report};
+use crate::server::outbound::{CloseReason, Outbound};
+use crate::server::shrink::ShrinkIfSparse;
 
 /// What the connections need to know.
 #[derive(Debug)]
-pub(super) struct ShellConfig {
+pub(in crate::server) struct ShellConfig {
     /// Between two pings; zero: none.
-    pub(super) heartbeat: Duration,
+    pub(in crate::server) heartbeat: Duration,
     /// A connection that is silent for this long is dead; zero: never.
-    pub(super) silent: Duration,
-    pub(super) pages: GuestPages,
+    pub(in crate::server) silent: Duration,
+    pub(in crate::server) pages: GuestPages,
 }
 
 /// Shared by all tasks of one server.
-pub(super) struct Shared {
-    pub(super) config: ShellConfig,
-    pub(super) edge: Arc<Edge>,
+pub(in crate::server) struct Shared {
+    pub(in crate::server) config: ShellConfig,
+    pub(in crate::server) edge: Arc<Edge>,
     state: Mutex<State>,
     /// Notified when the hub's next deadline has changed.
     deadline_moved: Notify,
+    /// Notified when the operator wants the server to end.
+    stop_requested: Notify,
 }
 
 struct State {
@@ -66,19 +73,21 @@ struct Connection {
 }
 
 /// A report to record, and the client that gets the answer.
-pub(super) struct PendingReport {
+pub(in crate::server) struct PendingReport {
     key: ClientKey,
     report: Box<Report>,
     id: Option<RequestId>,
 }
 
+/// How often to look for reports past their retention.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(3600);
 /// Reports that may wait for the disk. Beyond that, a report fails and its sender is notified.
 const MAX_PENDING_REPORTS: usize = 1024;
 
 impl Shared {
     /// `store` takes the hub's commands, if there is a shared store. The receiver is for
     /// [`record_reports`](Self::record_reports).
-    pub(super) fn new(
+    pub(in crate::server) fn new(
         config: ShellConfig,
         hub: Hub,
         edge: Edge,
@@ -91,7 +100,7 @@ impl Shared {
             edge: edge.clone(),
             connections: HashMap::new(),
             reports,
-            reports_to_file: edge.reports.is_some(),
+            reports_to_file: edge.moderation.reports.is_some(),
             store,
             failed_commands: Vec::new(),
             draining: false,
@@ -102,12 +111,13 @@ impl Shared {
             edge,
             state: Mutex::new(state),
             deadline_moved: Notify::new(),
+            stop_requested: Notify::new(),
         };
         (shared, pending)
     }
 
     /// The answer to `/readyz`: whether the server takes new users.
-    pub(super) fn readiness(&self) -> Answer {
+    pub(in crate::server) fn readiness(&self) -> Answer {
         let state = self.state.lock();
 
         if state.draining {
@@ -120,31 +130,33 @@ impl Shared {
     }
 
     /// What `/metrics` shows of the hub.
-    pub(super) fn levels(&self) -> Levels {
+    pub(in crate::server) fn levels(&self) -> Levels {
         let state = self.state.lock();
         Levels {
             searching: state.hub.searching(),
             sessions: state.hub.sessions(),
+            bans: self.edge.moderation.ban_count(),
             draining: state.draining,
         }
     }
 
-    pub(super) fn is_draining(&self) -> bool {
+    pub(in crate::server) fn is_draining(&self) -> bool {
         self.state.lock().draining
     }
 
     /// Adds a client for a new connection. Its queue holds `user_registered`, and is closed if the
     /// server has begun to shut down.
-    pub(super) fn register(
+    pub(in crate::server) fn register(
         &self,
         subject: Option<String>,
         role: ClientRole,
         address: AddressKey,
         is_private: bool,
+        peer: PeerHash,
     ) -> (ClientKey, Arc<Outbound>) {
         let outbound = Arc::new(Outbound::default());
         let mut state = self.state.lock();
-        let key = state.hub.connect(subject, role);
+        let key = state.hub.connect(subject, role, Some(peer));
         if is_private {
             state.hub.set_private(key);
         }
@@ -154,6 +166,13 @@ impl Shared {
             address,
         };
         state.connections.insert(key, connection);
+
+        // A ban may have come since the client was let in. One that comes from now on finds it.
+        if let Err(fault) = self.edge.moderation.check(peer) {
+            let now = Instant::now().into_std();
+            state.hub.expel(key, CloseReason::Banned, Some(&fault), now);
+        }
+
         state.apply_effects();
 
         if state.draining {
@@ -163,16 +182,33 @@ impl Shared {
         (key, outbound)
     }
 
+    /// Reads the files again, and ends the calls and connections of those who are on the ban list
+    /// now.
+    pub(in crate::server) fn reload(&self) {
+        self.edge.reload();
+        if !self.edge.has_ban_list() {
+            return;
+        }
+
+        let banned = self.edge.newly_banned();
+        self.change(|state, now| {
+            for key in banned {
+                let fault = edge::banned();
+                state.hub.expel(key, CloseReason::Banned, Some(&fault), now);
+            }
+        });
+    }
+
     /// A client's connection is gone, or about to be closed. The client may resume on another one.
     /// Further calls for the same key do nothing.
-    pub(super) fn disconnect(&self, key: ClientKey) {
+    pub(in crate::server) fn disconnect(&self, key: ClientKey) {
         self.change(|state, now| {
             state.take_outbound(key);
             state.hub.disconnect(key, now);
         });
     }
 
-    pub(super) fn receive(&self, key: ClientKey, envelope: ClientEnvelope) {
+    pub(in crate::server) fn receive(&self, key: ClientKey, envelope: ClientEnvelope) {
         self.change(|state, now| state.hub.receive(key, envelope, now));
     }
 
@@ -188,29 +224,89 @@ impl Shared {
         }
     }
 
-    /// Writes reports to the file until the server ends.
-    pub(super) async fn record_reports(&self, mut reports: mpsc::Receiver<PendingReport>) {
-        while let Some(PendingReport { key, report, id }) = reports.recv().await {
-            let (edge, report_id) = (self.edge.clone(), report.report_id.clone());
+    /// Writes reports and bans to their files, and deletes old reports, until the server ends.
+    pub(in crate::server) async fn record_reports(
+        &self,
+        mut reports: mpsc::Receiver<PendingReport>,
+    ) {
+        let mut clean_up = interval(RETENTION_INTERVAL);
+        clean_up.set_missed_tick_behavior(MissedTickBehavior::Delay);
 
-            // Off the runtime's threads: a disk can be slow.
-            let written = tokio::task::spawn_blocking(move || match &edge.reports {
-                Some(file) => file.append(&report),
-                None => Ok(()),
-            })
+        loop {
+            tokio::select! {
+                _ = clean_up.tick() => self.delete_old_reports().await,
+                () = self.edge.moderation.bans_changed() => self.save_bans().await,
+                report = reports.recv() => match report {
+                    Some(report) => self.record(report).await,
+                    None => return,
+                },
+            }
+        }
+    }
+
+    async fn record(&self, PendingReport { key, report, id }: PendingReport) {
+        let (edge, report_id) = (self.edge.clone(), report.report_id.clone());
+
+        // Off the runtime's threads: a disk can be slow.
+        let written = spawn_blocking(move || {
+            let written = edge.moderation.record(&report)?;
+            Ok((written, report))
+        })
+        .await
+        .map_err(io::Error::other)
+        .flatten();
+
+        let recorded = written.map_err(|error| {
+            tracing::error!(
+                kind = %error.kind(),
+                "cannot record a report, and has told its sender: make room, or look at the disk"
+            );
+
+            match error.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => NotRecorded::Full,
+                _ => NotRecorded::Failed,
+            }
+        });
+        if let Ok((written, report)) = &recorded {
+            self.edge.metrics.report(match written.is_update {
+                true => ReportEvent::Updated,
+                false => ReportEvent::Recorded,
+            });
+            self.change(|state, now| state.recorded(report, written.is_update, now));
+        } else {
+            self.edge.metrics.report(ReportEvent::Failed);
+        }
+
+        let recorded = recorded.map(|_| ());
+        self.change(|state, _| state.hub.report_recorded(key, report_id, recorded, id));
+    }
+
+    async fn save_bans(&self) {
+        let edge = self.edge.clone();
+        let saved = spawn_blocking(move || edge.moderation.save_bans())
             .await
-            .map_err(std::io::Error::other)
+            .map_err(io::Error::other)
             .flatten();
 
-            if let Err(error) = &written {
-                tracing::error!(
-                    kind = %error.kind(),
-                    "cannot write a report: its sender was asked to try again"
-                );
-            }
+        if let Err(error) = saved {
+            tracing::error!(
+                kind = %error.kind(),
+                "cannot save the bans: they hold until the server stops"
+            );
+        }
+    }
 
-            let recorded = written.is_ok();
-            self.change(|state, _| state.hub.report_recorded(key, report_id, recorded, id));
+    async fn delete_old_reports(&self) {
+        let edge = self.edge.clone();
+        let deleted = spawn_blocking(move || edge.moderation.delete_old_reports())
+            .await
+            .map_err(io::Error::other)
+            .flatten();
+
+        match deleted {
+            Ok(0) => {}
+            Ok(reports) => tracing::info!(reports, "deleted reports past their retention"),
+            Err(error) => tracing::error!(kind = %error.kind(), "cannot delete old reports"),
         }
     }
 
@@ -219,7 +315,7 @@ impl Shared {
         not(feature = "redis"),
         expect(dead_code, reason = "only with Redis is there a store")
     )]
-    pub(super) fn set_store_available(&self, available: bool) {
+    pub(in crate::server) fn set_store_available(&self, available: bool) {
         self.change(|state, now| state.hub.set_store_available(available, now));
     }
 
@@ -228,7 +324,7 @@ impl Shared {
         not(feature = "redis"),
         expect(dead_code, reason = "only with Redis is there a store")
     )]
-    pub(super) fn receive_from_store(
+    pub(in crate::server) fn receive_from_store(
         &self,
         messages: impl IntoIterator<Item = NodeMessage>,
         outcomes: impl IntoIterator<Item = StoreOutcome>,
@@ -245,7 +341,7 @@ impl Shared {
     }
 
     /// Waits for the hub's next deadline. Safe to drop and call again.
-    pub(super) async fn deadline(&self) {
+    pub(in crate::server) async fn deadline(&self) {
         loop {
             let deadline = self.state.lock().hub.next_deadline();
             let moved = self.deadline_moved.notified();
@@ -261,14 +357,14 @@ impl Shared {
     }
 
     /// Has the hub do what is due.
-    pub(super) fn tick(&self) {
+    pub(in crate::server) fn tick(&self) {
         let mut state = self.state.lock();
         state.hub.tick(Instant::now().into_std());
         state.apply_effects();
     }
 
     /// Begins to shut down; see [`Hub::drain`].
-    pub(super) fn drain(&self) {
+    pub(in crate::server) fn drain(&self) {
         let mut state = self.state.lock();
         if !state.draining {
             state.draining = true;
@@ -278,14 +374,14 @@ impl Shared {
     }
 
     /// Closes all connections.
-    pub(super) fn close_all(&self) {
+    pub(in crate::server) fn close_all(&self) {
         let mut state = self.state.lock();
         state.hub.close_all();
         state.apply_effects();
     }
 
     /// Lets the store's task end, once it has carried out the commands it has.
-    pub(super) fn close_store(&self) {
+    pub(in crate::server) fn close_store(&self) {
         self.state.lock().store = None;
     }
 }
@@ -338,11 +434,49 @@ impl State {
         }
     }
 
+    /// Ends the calls and connections of everyone who is banned by now. Returns how many clients
+    /// those were.
+    fn end_banned(&mut self, now: std::time::Instant) -> usize {
+        let moderation = &self.edge.moderation;
+        let banned = self.hub.clients_where(|peer| moderation.check(peer).err());
+        let count = banned.len();
+        for (key, fault) in banned {
+            self.hub.expel(key, CloseReason::Banned, Some(&fault), now);
+        }
+
+        count
+    }
+
+    /// Tells the webhook of a new report, and bans the one that was reported if the rule for repeated
+    /// reports says so.
+    fn recorded(&mut self, report: &Report, is_update: bool, now: std::time::Instant) {
+        if !is_update && !self.edge.moderation.notify(report) {
+            self.edge.metrics.webhook(WebhookEvent::Dropped);
+            tracing::error!("too many reports wait for the webhook: it is not told of one");
+        }
+
+        if let Some(peer) = self.edge.moderation.count_report(report) {
+            self.edge.metrics.restricted.inc();
+            tracing::warn!(%peer, "banned a client for a time: several others have reported it");
+            self.end_banned(now);
+        }
+    }
+
     /// Queues a report for the file, or, without one, for the store.
     fn record_report(&mut self, key: ClientKey, report: Box<Report>, id: Option<RequestId>) {
         if let Some(store) = self.store.as_ref().filter(|_| !self.reports_to_file) {
-            let command = StoreCommand::Report { key, report, id };
-            self.failed_commands.extend(send(store, command));
+            let command = StoreCommand::Report {
+                key,
+                report: report.clone(),
+                id,
+            };
+            let failed = send(store, command);
+            if failed.is_none() {
+                // The stream does not tell whether it had this report before.
+                self.recorded(&report, false, Instant::now().into_std());
+            }
+
+            self.failed_commands.extend(failed);
             return;
         }
 
@@ -354,7 +488,8 @@ impl State {
         };
 
         if self.reports.try_send(pending).is_err() {
-            self.hub.report_recorded(key, report_id, false, id);
+            let failed = Err(NotRecorded::Failed);
+            self.hub.report_recorded(key, report_id, failed, id);
         }
     }
 }

@@ -1,0 +1,167 @@
+//! What each command of the operator does.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use tokio::task::spawn_blocking;
+use uuid::Uuid;
+
+use super::{AdminCommand, DEFAULT_LISTED, MAX_LISTED};
+use crate::message::UserId;
+use crate::server::moderation::key::PeerHash;
+use crate::server::moderation::now_ms;
+use crate::server::moderation::report_file::ReportFile;
+use crate::server::shared::Shared;
+
+const NO_FILE: &str = "this server has no file of reports: give it one with --reports";
+const NO_REPORT: &str = "there is no report with this id on this server";
+
+/// Carries a command out.
+///
+/// # Errors
+/// A sentence for the operator.
+#[cfg_attr(not(unix), allow(dead_code, reason = "only Unix has the socket"))]
+pub(in crate::server) async fn execute(
+    shared: &Arc<Shared>,
+    command: AdminCommand,
+) -> Result<Value, String> {
+    match command {
+        AdminCommand::Connections {} => Ok(shared.connections().into()),
+        AdminCommand::Calls {} => Ok(shared.calls().into()),
+        AdminCommand::Kick { user } => {
+            if !shared.kick(&UserId::from(user)) {
+                return Err("nobody with this userId is connected to this server".into());
+            }
+
+            Ok(json!({ "kicked": true }))
+        }
+        AdminCommand::Ban { who, seconds } => ban(shared, who, seconds).await,
+        AdminCommand::Unban { who } => {
+            let peer = find_peer(shared, who).await?;
+            let was_banned = shared.edge.moderation.unban(peer);
+            tracing::info!(%peer, was_banned, "the operator has lifted a ban");
+            Ok(json!({ "peer": peer, "wasBanned": was_banned }))
+        }
+        AdminCommand::Bans {} => {
+            let bans = shared.edge.moderation.bans();
+            let ban = |(peer, until)| json!({ "peer": peer, "untilMs": until });
+            Ok(bans.into_iter().map(ban).collect())
+        }
+        AdminCommand::Reports { all, limit } => {
+            let limit = limit.unwrap_or(DEFAULT_LISTED).min(MAX_LISTED);
+            let reports = with_file(shared, move |file| file.list(all, limit)).await?;
+            Ok(reports.into_iter().map(Value::Object).collect())
+        }
+        AdminCommand::Report { id } => Ok(read_report(shared, id).await?.into()),
+        AdminCommand::Close { id, note } => {
+            let close = move |file: &ReportFile| file.close(&id, note.as_deref(), now_ms());
+            found(with_file(shared, close).await?)?;
+            Ok(json!({ "closed": true }))
+        }
+        AdminCommand::Delete { id } => {
+            found(with_file(shared, move |file| file.delete(&id)).await?)?;
+            Ok(json!({ "deleted": true }))
+        }
+        AdminCommand::Drain {} => {
+            tracing::info!("the operator drains this server");
+            shared.request_stop();
+            Ok(json!({ "draining": true }))
+        }
+        AdminCommand::Stats {} => Ok(stats(shared)),
+    }
+}
+
+async fn ban(shared: &Arc<Shared>, who: String, seconds: Option<u64>) -> Result<Value, String> {
+    let peer = find_peer(shared, who).await?;
+    let moderation = &shared.edge.moderation;
+    let until = moderation
+        .ban(peer, seconds.map(Duration::from_secs))
+        .map_err(|_| "there are too many bans: lift some".to_owned())?;
+
+    let ended = shared.enforce_bans();
+    tracing::info!(%peer, ended, "the operator has banned a client");
+    Ok(json!({
+        "peer": peer,
+        "untilMs": until,
+        "ended": ended,
+        "shared": moderation.shares_bans(),
+    }))
+}
+
+/// Whom the operator means.
+async fn find_peer(shared: &Arc<Shared>, who: String) -> Result<PeerHash, String> {
+    if let Ok(peer) = who.parse() {
+        return Ok(peer);
+    }
+
+    if let Some(subject) = who.strip_prefix("user:").filter(|name| !name.is_empty()) {
+        return Ok(shared.edge.moderation.key.of_subject(subject));
+    }
+
+    if Uuid::parse_str(&who).is_err() {
+        return Err(
+            "name the peer of a report (32 hexadecimal digits), user:SUB, a userId or a reportId"
+                .into(),
+        );
+    }
+
+    if let Some(peer) = shared.peer_of(&UserId::from(who.as_str())) {
+        return Ok(peer);
+    }
+
+    let unknown = "this is neither a user on this server nor one of its reports";
+    let report = read_report(shared, who).await.map_err(|error| {
+        if error == NO_REPORT || error == NO_FILE {
+            unknown.to_owned()
+        } else {
+            error
+        }
+    })?;
+    let peer = report.get("reported").and_then(|party| party.get("peer"));
+
+    peer.and_then(Value::as_str)
+        .and_then(|peer| peer.parse().ok())
+        .ok_or_else(|| "this report does not say who was reported".to_owned())
+}
+
+async fn read_report(shared: &Arc<Shared>, id: String) -> Result<Map<String, Value>, String> {
+    let report = with_file(shared, move |file| file.read(&id)).await?;
+    report.ok_or_else(|| NO_REPORT.to_owned())
+}
+
+fn found(found: bool) -> Result<(), String> {
+    found.then_some(()).ok_or_else(|| NO_REPORT.to_owned())
+}
+
+/// Does something with the file of reports, off the runtime's threads.
+async fn with_file<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    work: impl FnOnce(&ReportFile) -> io::Result<T> + Send + 'static,
+) -> Result<T, String> {
+    let edge = shared.edge.clone();
+    let result = spawn_blocking(move || edge.moderation.reports.as_ref().map(work))
+        .await
+        .map_err(|_| "the server has failed at this command".to_owned())?;
+
+    result
+        .ok_or_else(|| NO_FILE.to_owned())?
+        .map_err(|error| format!("the file of reports: {error}"))
+}
+
+fn stats(shared: &Shared) -> Value {
+    let (levels, moderation) = (shared.levels(), &shared.edge.moderation);
+    let open_reports = moderation.reports.as_ref().map(ReportFile::open_reports);
+
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "connections": shared.edge.metrics.connections.get(),
+        "searching": levels.searching,
+        "sessions": levels.sessions,
+        "nodes": shared.edge.metrics.nodes.get(),
+        "bans": levels.bans,
+        "openReports": open_reports,
+        "draining": levels.draining,
+    })
+}
