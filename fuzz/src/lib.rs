@@ -27,7 +27,7 @@ use tandem_signaling::server::answer_upgrade;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by name.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     ("camera_frame", camera_frame),
     ("checks", fuzzing::datagrams),
     ("client_message", client_message),
@@ -40,6 +40,7 @@ pub const TARGETS: [Target; 16] = [
     ("rtcp", rtcp),
     ("server_message", server_message),
     ("settings_file", settings_file),
+    ("turn", turn),
     ("turn_stream", fuzzing::turn_stream),
     ("upgrade_request", upgrade_request),
     ("video_packets", video_packets),
@@ -188,6 +189,11 @@ fn settings_file(input: &[u8]) {
         (settings, None),
         "they are the same afterwards"
     );
+}
+
+/// Packets of hostile clients and peers of the TURN server.
+fn turn(input: &[u8]) {
+    tandem_turn::fuzzing::packets(input, Instant::now());
 }
 
 /// Anything that arrives before the WebSocket: the server accepts it, answers it, or waits for more.

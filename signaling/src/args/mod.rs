@@ -3,6 +3,7 @@
 //! file, the file overrides the default.
 
 mod file;
+mod turn;
 mod values;
 
 use std::ffi::OsString;
@@ -13,6 +14,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
+use turn::TurnArgs;
 use values::{cidr, duration, redis_url, stun_url, turn_url, web_url};
 
 /// The signaling server of Tandem: matches two people and passes their WebRTC handshake on.
@@ -134,6 +136,10 @@ pub(crate) struct Args {
     #[arg(long, env = "TANDEM_SIGNALING_STUN_URL", value_delimiter = ',', value_name = "URL", value_parser = stun_url)]
     #[arg(help_heading = "STUN and TURN")]
     pub(crate) stun_url: Vec<String>,
+
+    /// The TURN server in this program.
+    #[command(flatten)]
+    pub(crate) turn: TurnArgs,
 
     /// Serve wss:// with this certificate chain (PEM). Read again on SIGHUP.
     #[arg(
@@ -407,13 +413,15 @@ impl Args {
             _ => {}
         }
 
-        if !self.turn_url.is_empty() && self.turn_ttl < Duration::from_secs(1) {
+        let has_turn = !(self.turn_url.is_empty() && self.turn.turn_listen.is_empty());
+        if has_turn && self.turn_ttl < Duration::from_secs(1) {
             return Err(
                 "--turn-ttl must be at least 1s, or every credential has expired before it is used"
                     .into(),
             );
         }
 
+        self.turn.check()?;
         match (&self.tls_cert, &self.tls_key) {
             (Some(_), None) => {
                 return Err("--tls-cert needs --tls-key, the certificate's private key".into());
@@ -585,6 +593,21 @@ mod tests {
                     "--turn-ttl",
                     "0",
                 ],
+                "--turn-ttl",
+            ),
+            (&["--turn-external-ip", "192.0.2.1"], "--turn-listen"),
+            (&["--turn-allow-peer", "10.0.0.0/8"], "--turn-listen"),
+            (
+                &[
+                    "--turn-listen",
+                    "0.0.0.0:3478",
+                    "--turn-external-ip",
+                    "192.0.2.1,192.0.2.2",
+                ],
+                "--turn-external-ip",
+            ),
+            (
+                &["--turn-listen", "127.0.0.1:0", "--turn-ttl", "0"],
                 "--turn-ttl",
             ),
             (&["--tls-cert", "x"], "--tls-key"),

@@ -306,6 +306,10 @@ pub struct PartnerFound {
     /// The interests in common.
     #[serde(default)]
     pub interests: Vec<String>,
+    /// STUN and TURN servers for this call, instead of those in `user_registered`. `None`: those are
+    /// for any call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ice_servers: Option<Vec<IceServer>>,
 }
 
 /// An offer, as the partner sent it.

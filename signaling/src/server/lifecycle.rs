@@ -31,6 +31,7 @@ use super::ice::{IceSource, Turn};
 use super::matchmaker::Holds;
 use super::shared::{PendingReport, Shared, ShellConfig};
 use super::store::{self, RedisStore};
+use super::turn::{self, TurnSettings};
 use crate::message::ClaimToken;
 
 /// For connections to send their close frames at the end of a shutdown, and for the store to learn
@@ -60,6 +61,10 @@ pub enum StartError {
     /// cause.
     #[error("{0}")]
     Settings(String),
+    /// The TURN server in this program cannot start: an address that it cannot have, or one that is
+    /// missing in the settings. The text names it.
+    #[error("{0}")]
+    Turn(String),
 }
 
 /// The settings of a server. Every one has a default.
@@ -84,6 +89,7 @@ pub struct SignalingServerBuilder {
     edge: EdgeConfig,
     stun_urls: Vec<String>,
     turn: Option<Turn>,
+    turn_server: Option<TurnSettings>,
     redis: Option<String>,
     download_url: Option<String>,
 }
@@ -103,6 +109,7 @@ impl Default for SignalingServerBuilder {
             },
             stun_urls: Vec::new(),
             turn: None,
+            turn_server: None,
             redis: None,
             download_url: None,
         }
@@ -239,6 +246,12 @@ impl SignalingServerBuilder {
         self
     }
 
+    /// Runs a TURN server in this program, and gives it to clients.
+    pub fn turn_server(mut self, settings: TurnSettings) -> Self {
+        self.turn_server = Some(settings);
+        self
+    }
+
     /// Joins a cluster: nodes that share the Redis at this URL (`redis://…`) match each other's
     /// users. Without the feature `redis`, [`start`](Self::start) returns an error.
     pub fn redis(mut self, url: impl Into<String>) -> Self {
@@ -276,7 +289,7 @@ impl SignalingServerBuilder {
     ///
     /// # Errors
     /// [`StartError::Settings`] if a file is missing or not valid, [`StartError::Listen`] if the
-    /// address cannot be bound.
+    /// address cannot be bound, [`StartError::Turn`] if the TURN server cannot start.
     pub async fn start(self) -> Result<SignalingServer, StartError> {
         if self.edge.ring_only.is_some() && self.redis.is_some() {
             return Err(StartError::Settings(RING_ONLY_NODE.to_owned()));
@@ -295,6 +308,13 @@ impl SignalingServerBuilder {
 
         // Everything that needs the time of day gets it from here.
         let clock: fn() -> SystemTime = SystemTime::now;
+        let (turn_server, own_turn) = match self.turn_server {
+            Some(settings) => {
+                let started = turn::start(settings, clock).await;
+                Some(started.map_err(StartError::Turn)?).unzip()
+            }
+            None => (None, None),
+        };
         let holds = Holds {
             interests: Duration::from_secs(5),
             rematch: Duration::from_secs(10),
@@ -322,7 +342,7 @@ impl SignalingServerBuilder {
             takes_reports: edge.reports.is_some() || node.is_some(),
             clock,
             node,
-            ice: IceSource::new(self.stun_urls, self.turn),
+            ice: IceSource::new(self.stun_urls, self.turn).with_own_turn(own_turn),
             holds,
         };
 
@@ -330,6 +350,7 @@ impl SignalingServerBuilder {
             heartbeat: self.heartbeat,
             silent: self.silent,
             pages: GuestPages::new(self.download_url.as_deref(), guest_page),
+            turn_server,
         };
 
         let hub = Hub::new(hub_config, Box::new(Uuid::new_v4));

@@ -13,7 +13,7 @@
 //! - `connection`: one WebSocket; `outbound`: the messages that wait to be written to it.
 //! - `shared`: the lock around the hub, and what carries out its effects.
 //! - `hub` and `matchmaker`: the rules, sans-IO. `ice`: the TURN credentials they hand out.
-//! - `store`: Redis, for several nodes.
+//! - `store`: Redis, for several nodes. `turn`: the TURN server beside them, a crate of its own.
 
 mod client_key;
 mod connection;
@@ -34,8 +34,10 @@ mod outbound;
 mod shared;
 mod shrink;
 mod store;
+mod turn;
 
 pub use connection::socket_config;
 #[doc(hidden)]
 pub use fuzzing::answer_upgrade;
 pub use lifecycle::{SignalingServer, SignalingServerBuilder, StartError};
+pub use turn::{TurnQuotas, TurnSettings};

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tandem_turn::Runner;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
 
@@ -32,6 +33,8 @@ pub(super) struct ShellConfig {
     /// A connection that is silent for this long is dead; zero: never.
     pub(super) silent: Duration,
     pub(super) pages: GuestPages,
+    /// The TURN server in this program.
+    pub(super) turn_server: Option<Runner>,
 }
 
 /// Shared by all tasks of one server.
@@ -126,6 +129,7 @@ impl Shared {
             searching: state.hub.searching(),
             sessions: state.hub.sessions(),
             draining: state.draining,
+            turn: self.config.turn_server.as_ref().map(Runner::stats),
         }
     }
 

@@ -30,6 +30,8 @@ mod guest_page;
 mod program;
 #[cfg(unix)]
 mod tls;
+#[cfg(unix)]
+mod turn_server;
 
 #[cfg(all(target_os = "linux", feature = "redis"))]
 mod clock;

@@ -27,7 +27,7 @@ const MAX_LIFETIME: Duration = Duration::from_secs(3600);
 pub(crate) struct Allocation {
     pub(crate) client: Client,
     pub(crate) user: UserKey,
-    /// As in the request that made it. Others may not use it.
+    /// As in the last request. Another user's may not use it.
     pub(crate) username: Box<str>,
     /// Signs this client's messages.
     pub(crate) key: hmac::Key,
@@ -99,6 +99,14 @@ impl Allocation {
             expires,
             permissions: Vec::new(),
             channels: Vec::new(),
+        }
+    }
+
+    /// Its user goes on with other credentials: the ones before may expire.
+    pub(crate) fn renew(&mut self, username: &str, key: &hmac::Key) {
+        if *self.username != *username {
+            self.username = username.into();
+            self.key = key.clone();
         }
     }
 

@@ -1,8 +1,8 @@
-//! A small blocking client over UDP: the self-test, the tests and the benchmark talk to a server with
+//! A small blocking client over UDP or TCP: the self-test, the tests and the benchmark talk to a server with
 //! it. It retransmits nothing, so it is for servers on the same machine.
 
-use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use ring::hmac;
@@ -44,10 +44,55 @@ impl std::fmt::Display for RequestError {
 
 impl std::error::Error for RequestError {}
 
+/// How a client talks to its server.
+#[derive(Debug)]
+enum Link {
+    Udp(UdpSocket),
+    Tcp(TcpStream),
+}
+
+impl Link {
+    fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Udp(socket) => socket.send(bytes).map(|_| ()),
+            Self::Tcp(stream) => {
+                let mut stream: &TcpStream = stream;
+                let mut padded = bytes.to_vec();
+                padded.resize(bytes.len().next_multiple_of(4), 0);
+                stream.write_all(&padded)
+            }
+        }
+    }
+
+    /// The next message or ChannelData.
+    fn receive(&self) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Udp(socket) => {
+                let mut buffer = vec![0; 65_536];
+                let length = socket.recv(&mut buffer)?;
+                buffer.truncate(length);
+                Ok(buffer)
+            }
+            Self::Tcp(stream) => {
+                let mut stream: &TcpStream = stream;
+                let mut bytes = vec![0; 4];
+                stream.read_exact(&mut bytes)?;
+                let length = usize::from(u16::from_be_bytes([bytes[2], bytes[3]]));
+                let is_message = bytes[0] < 0x40;
+                let rest = if is_message { length + 16 } else { length };
+                bytes.resize(4 + rest.next_multiple_of(4), 0);
+                stream.read_exact(&mut bytes[4..])?;
+                Ok(bytes)
+            }
+        }
+    }
+}
+
 /// A client with a socket of its own.
 #[derive(Debug)]
 pub struct TurnClient {
-    socket: UdpSocket,
+    link: Link,
+    server: SocketAddr,
     username: String,
     password: String,
     /// Realm, nonce and key, from the server's first answer.
@@ -67,21 +112,41 @@ impl TurnClient {
         };
         let socket = UdpSocket::bind(any)?;
         socket.connect(server)?;
-        socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+        Self::with(Link::Udp(socket), server, username, password)
+    }
 
-        Ok(Self {
-            socket,
+    /// The same over TCP.
+    ///
+    /// # Errors
+    /// When there is no connection.
+    pub fn over_tcp(server: SocketAddr, username: &str, password: &str) -> io::Result<Self> {
+        let stream = TcpStream::connect(server)?;
+        stream.set_nodelay(true)?;
+        Self::with(Link::Tcp(stream), server, username, password)
+    }
+
+    fn with(link: Link, server: SocketAddr, username: &str, password: &str) -> io::Result<Self> {
+        let client = Self {
+            link,
+            server,
             username: username.to_owned(),
             password: password.to_owned(),
             session: None,
             transaction: 0,
-        })
+        };
+        client.set_timeout(Duration::from_secs(2))?;
+        Ok(client)
     }
 
-    /// The socket, connected to the server.
-    #[must_use]
-    pub fn socket(&self) -> &UdpSocket {
-        &self.socket
+    /// How long to wait for a packet. 2 s at first.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
+        match &self.link {
+            Link::Udp(socket) => socket.set_read_timeout(Some(timeout)),
+            Link::Tcp(stream) => stream.set_read_timeout(Some(timeout)),
+        }
     }
 
     /// Asks for an IPv4 or an IPv6 address, like the server's own; returns it.
@@ -89,11 +154,7 @@ impl TurnClient {
     /// # Errors
     /// As the server answers.
     pub fn allocate(&mut self) -> Result<SocketAddr, RequestError> {
-        let family = if self.socket.peer_addr()?.is_ipv4() {
-            1
-        } else {
-            2
-        };
+        let family = if self.server.is_ipv4() { 1 } else { 2 };
         let answer = self.request(Method::Allocate, &|request| {
             request
                 .number(attribute::REQUESTED_TRANSPORT, UDP)
@@ -147,7 +208,7 @@ impl TurnClient {
     pub fn send(&self, channel: u16, data: &[u8]) -> io::Result<()> {
         let mut bytes = Vec::new();
         write_channel_data(&mut bytes, channel, data);
-        self.socket.send(&bytes).map(|_| ())
+        self.link.send(&bytes)
     }
 
     /// Sends to a peer that is permitted.
@@ -161,7 +222,7 @@ impl TurnClient {
             .address(attribute::XOR_PEER_ADDRESS, peer)
             .attribute(attribute::DATA, data)
             .finish();
-        self.socket.send(&bytes).map(|_| ())
+        self.link.send(&bytes)
     }
 
     /// The next packet from a peer: its channel, if it came through one, and what is in it.
@@ -169,13 +230,12 @@ impl TurnClient {
     /// # Errors
     /// When nothing comes in time, or something else.
     pub fn receive(&self) -> Result<(Option<u16>, Vec<u8>), RequestError> {
-        let mut buffer = vec![0; 65_536];
-        let length = self.socket.recv(&mut buffer)?;
-        if let Some((channel, data)) = read_channel_data(&buffer[..length]) {
+        let bytes = self.link.receive()?;
+        if let Some((channel, data)) = read_channel_data(&bytes) {
             return Ok((Some(channel), data.to_vec()));
         }
 
-        Message::read(&buffer[..length])
+        Message::read(&bytes)
             .filter(|message| message.method == Some(Method::Data))
             .and_then(|message| message.attribute(attribute::DATA))
             .map(|data| (None, data.to_vec()))
@@ -202,7 +262,7 @@ impl TurnClient {
                 None => request.finish(),
             }
 
-            self.socket.send(&bytes)?;
+            self.link.send(&bytes)?;
             let answer = self.answer(transaction)?;
             let message = Message::read(&answer).ok_or(RequestError::BadAnswer)?;
             match (message.class, message.error_code()) {
@@ -234,16 +294,14 @@ impl TurnClient {
 
     /// The answer to a request; packets of peers that come before it are dropped.
     fn answer(&self, transaction: TransactionId) -> Result<Vec<u8>, RequestError> {
-        let mut buffer = vec![0; 65_536];
         loop {
-            let length = self.socket.recv(&mut buffer)?;
-            let is_answer = Message::read(&buffer[..length]).is_some_and(|message| {
+            let bytes = self.link.receive()?;
+            let is_answer = Message::read(&bytes).is_some_and(|message| {
                 message.transaction == transaction && message.class != Class::Indication
             });
 
             if is_answer {
-                buffer.truncate(length);
-                return Ok(buffer);
+                return Ok(bytes);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A TURN server (RFC 8656) for one-to-one calls, over UDP.
+//! A TURN server (RFC 8656) for one-to-one calls, over UDP and TCP.
 //!
 //! [`Server`] decides everything and knows neither sockets nor clocks: it takes a packet, the time
 //! and something that opens ports, and returns at most one packet to send. [`Runner`] is the shell
@@ -14,16 +14,21 @@
 mod allocation;
 mod auth;
 pub mod client;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod message;
 mod peers;
 mod quota;
 mod runner;
+mod self_test;
 mod server;
+mod streams;
 
 pub use auth::{message_key, password};
 pub use peers::PeerRules;
 pub use quota::Quotas;
 pub use runner::{Runner, RunnerConfig};
+pub use self_test::self_test;
 pub use server::{
     Client, Config, Destination, Family, Packet, Relay, RelayAddresses, Server, Sockets, Stats,
     Transport,

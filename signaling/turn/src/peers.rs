@@ -60,7 +60,7 @@ impl PeerRules {
     /// `own` are the addresses of this machine, denied like private ones. `allowed` beats both: it is
     /// for tests, and for a server inside a company.
     #[must_use]
-    pub fn new(allowed: Vec<IpNet>, own: Vec<IpAddr>) -> Self {
+    pub fn new(allowed: Vec<IpNet>, own: &[IpAddr]) -> Self {
         let denied = DENIED
             .iter()
             .map(|net| net.parse().expect("a constant that a test parses"))
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn private_local_and_own_addresses_are_denied_however_they_are_written() {
-        let rules = PeerRules::new(Vec::new(), vec![ip("8.8.4.4"), ip("2600::7")]);
+        let rules = PeerRules::new(Vec::new(), &[ip("8.8.4.4"), ip("2600::7")]);
         for denied in [
             "0.0.0.0",
             "10.1.2.3",
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn what_the_operator_allows_is_permitted() {
         let allowed = vec!["10.7.0.0/16".parse().unwrap()];
-        let rules = PeerRules::new(allowed, vec![ip("10.7.0.1")]);
+        let rules = PeerRules::new(allowed, &[ip("10.7.0.1")]);
         assert!(rules.permits(ip("10.7.9.9")) && rules.permits(ip("10.7.0.1")));
         assert!(!rules.permits(ip("10.8.0.1")), "only that network");
     }

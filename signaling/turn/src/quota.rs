@@ -137,6 +137,11 @@ impl Usage {
         Some(key)
     }
 
+    /// A user's name.
+    pub(crate) fn name(&self, key: UserKey) -> &str {
+        &self.users[key.0].name
+    }
+
     fn add(&mut self, user: &str) -> UserKey {
         let key = UserKey(self.users.insert(User {
             name: user.into(),

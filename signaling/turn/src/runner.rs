@@ -20,7 +20,7 @@ use ipnet::IpNet;
 use parking_lot::Mutex;
 use ring::rand::{SecureRandom, SystemRandom};
 use socket2::{Domain, Socket, Type};
-use tokio::net::UdpSocket;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, yield_now};
 
@@ -30,6 +30,7 @@ use crate::server::{
     Client, Config, Destination, Family, Packet, Relay, RelayAddresses, Server, Sockets, Stats,
     Transport,
 };
+use crate::streams::{self, Streams};
 
 /// Packets that are read from one socket before the others get their turn.
 const BATCH: usize = 64;
@@ -37,13 +38,17 @@ const BATCH: usize = 64;
 const LISTEN_BUFFER: usize = 2 * 1024 * 1024;
 /// How often allocations are checked for their end.
 const TICK: Duration = Duration::from_secs(1);
+/// Connections that the system may hold until they are accepted.
+const BACKLOG: i32 = 128;
+/// Attempts to find a port that is free for UDP and TCP.
+const PORT_ATTEMPTS: u32 = 10;
 /// The largest UDP datagram.
 const MAX_DATAGRAM: usize = 65_536;
 
 /// The operator's settings.
 #[derive(Clone)]
 pub struct RunnerConfig {
-    /// Where clients connect. Port 0 picks a free one.
+    /// Where clients connect, over UDP and TCP. Port 0 picks a free one.
     pub listen: Vec<SocketAddr>,
     /// The addresses under which others reach this machine, at most one of each family. Where there is
     /// none, the listening address is the one.
@@ -80,15 +85,16 @@ pub struct Runner {
     thread: Option<JoinHandle<()>>,
 }
 
-struct Shared {
-    engine: Mutex<Engine>,
+pub(crate) struct Shared {
+    pub(crate) engine: Mutex<Engine>,
     /// The address that relayed ports of each family are bound to.
     bind: [IpAddr; 2],
 }
 
 /// Everything that a packet needs.
-struct Engine {
-    server: Server,
+pub(crate) struct Engine {
+    pub(crate) server: Server,
+    pub(crate) streams: Streams,
     listeners: Vec<Listener>,
     relays: HashMap<Relay, RelaySocket>,
     received: Box<[u8]>,
@@ -113,24 +119,25 @@ impl Runner {
     ///
     /// # Errors
     /// A sentence with the address that cannot be bound, or with what is missing.
-    pub fn start(config: RunnerConfig) -> Result<Self, String> {
-        let relay = relay_addresses(&config)?;
-        let sockets: Vec<std::net::UdpSocket> = config
+    pub fn start(config: &RunnerConfig) -> Result<Self, String> {
+        let relay = relay_addresses(config)?;
+        let sockets: Vec<Bound> = config
             .listen
             .iter()
             .map(|address| {
-                bind(*address, LISTEN_BUFFER)
+                bind_both(*address)
                     .map_err(|error| format!("cannot listen for TURN on {address} ({error})"))
             })
             .collect::<Result<_, _>>()?;
         let addresses = sockets
             .iter()
-            .map(std::net::UdpSocket::local_addr)
+            .map(|bound| bound.udp.local_addr())
             .collect::<io::Result<Vec<_>>>()
             .map_err(|error| format!("cannot listen for TURN ({error})"))?;
 
         let engine = Engine {
-            server: Server::new(server_config(&config, relay)?, Instant::now()),
+            server: Server::new(server_config(config, relay)?, Instant::now()),
+            streams: Streams::default(),
             listeners: Vec::new(),
             relays: HashMap::new(),
             received: vec![0; MAX_DATAGRAM].into(),
@@ -209,11 +216,12 @@ fn server_config(config: &RunnerConfig, addresses: RelayAddresses) -> Result<Con
 
     let listening = config.listen.iter().map(SocketAddr::ip);
     let own = config.own.iter().chain(&config.external).copied();
+    let own: Vec<IpAddr> = own.chain(listening).collect();
     Ok(Config {
         secret: config.secret.clone(),
         addresses,
         ports: config.ports.clone(),
-        rules: PeerRules::new(config.allowed_peers.clone(), own.chain(listening).collect()),
+        rules: PeerRules::new(config.allowed_peers.clone(), &own),
         quotas: config.quotas,
         nonce_key,
         seed: u64::from_be_bytes(seed),
@@ -269,6 +277,45 @@ fn relay_bind(listen: &[SocketAddr], family: Family) -> IpAddr {
         .unwrap_or(any)
 }
 
+/// The sockets of one listening address.
+struct Bound {
+    udp: std::net::UdpSocket,
+    tcp: std::net::TcpListener,
+}
+
+/// Binds an address for UDP and TCP. If it has no port, one that is free for both.
+fn bind_both(address: SocketAddr) -> io::Result<Bound> {
+    let once = || {
+        let udp = bind(address, LISTEN_BUFFER)?;
+        let tcp = bind_tcp(udp.local_addr()?)?;
+        Ok(Bound { udp, tcp })
+    };
+    let attempts = if address.port() == 0 {
+        PORT_ATTEMPTS
+    } else {
+        1
+    };
+
+    (1..attempts)
+        .find_map(|_| once().ok())
+        .map_or_else(once, Ok)
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if let SocketAddr::V6(v6) = address {
+        socket.set_only_v6(!v6.ip().is_unspecified())?;
+    }
+
+    // Elsewhere, this would let another program take the same port.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
 /// Binds a UDP socket; `[::]` takes IPv4 as well.
 fn bind(address: SocketAddr, buffer: usize) -> io::Result<std::net::UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
@@ -286,20 +333,24 @@ fn bind(address: SocketAddr, buffer: usize) -> io::Result<std::net::UdpSocket> {
 }
 
 /// The thread: reads the listening sockets until the runner is dropped.
-async fn run(
-    shared: Arc<Shared>,
-    sockets: Vec<std::net::UdpSocket>,
-    stopped: oneshot::Receiver<()>,
-) {
-    let listeners: io::Result<Vec<Listener>> = sockets.into_iter().map(Listener::new).collect();
-    let Ok(listeners) = listeners else {
+async fn run(shared: Arc<Shared>, sockets: Vec<Bound>, stopped: oneshot::Receiver<()>) {
+    let sockets: io::Result<Vec<(Listener, TcpListener)>> = sockets
+        .into_iter()
+        .map(|bound| Ok((Listener::new(bound.udp)?, TcpListener::from_std(bound.tcp)?)))
+        .collect();
+    let Ok(sockets) = sockets else {
         tracing::error!("TURN cannot read its sockets: nobody gets an allocation");
         return;
     };
 
+    let (listeners, streams): (Vec<Listener>, Vec<TcpListener>) = sockets.into_iter().unzip();
     shared.engine.lock().listeners.clone_from(&listeners);
     for (index, listener) in (0u16..).zip(listeners) {
         tokio::spawn(read_clients(shared.clone(), index, listener.socket));
+    }
+
+    for listener in streams {
+        tokio::spawn(streams::accept(shared.clone(), listener));
     }
 
     let ticking = async {
@@ -358,9 +409,31 @@ impl Shared {
             };
 
             if let Some(to) = engine.server.receive(packet, &mut ports, &mut engine.out) {
-                send(&engine.listeners, &engine.relays, to, &engine.out);
+                engine.send(to);
             }
         }
+    }
+
+    /// Takes a packet of a client that came over TCP.
+    pub(crate) fn receive(self: &Arc<Self>, packet: Packet<'_>) {
+        let mut engine = self.engine.lock();
+        let engine = &mut *engine;
+        let mut ports = Ports {
+            relays: &mut engine.relays,
+            shared: self,
+        };
+        if let Some(to) = engine.server.receive(packet, &mut ports, &mut engine.out) {
+            engine.send(to);
+        }
+    }
+
+    /// Ends the allocation of a client whose connection has ended.
+    pub(crate) fn disconnect(self: &Arc<Self>, engine: &mut Engine, client: Client) {
+        let mut ports = Ports {
+            relays: &mut engine.relays,
+            shared: self,
+        };
+        engine.server.disconnect(client, &mut ports);
     }
 
     fn drain_peers(&self, relay: Relay, socket: &UdpSocket) {
@@ -378,7 +451,7 @@ impl Shared {
                 .receive_from_peer(relay, peer, data, now, &mut engine.out);
 
             if let Some(to) = to {
-                send(&engine.listeners, &engine.relays, to, &engine.out);
+                engine.send(to);
             }
         }
     }
@@ -421,24 +494,27 @@ fn is_of_an_earlier_packet(error: &io::Error) -> bool {
     )
 }
 
-/// Sends a packet, or drops it if the system does not take it.
-fn send(
-    listeners: &[Listener],
-    relays: &HashMap<Relay, RelaySocket>,
-    to: Destination,
-    data: &[u8],
-) {
-    let _ = match to {
-        Destination::Client(client) => {
-            let Transport::Udp(index) = client.transport;
-            listeners
-                .get(usize::from(index))
-                .map(|listener| listener.send(data, client.address))
-        }
-        Destination::Peer(relay, peer) => relays
-            .get(&relay)
-            .map(|relay| relay.socket.try_send_to(data, peer)),
-    };
+impl Engine {
+    /// Sends the packet that the server wrote, or drops it if the system does not take it.
+    fn send(&self, to: Destination) {
+        let data = &self.out;
+        let _ = match to {
+            Destination::Client(client) => match client.transport {
+                Transport::Udp(index) => self
+                    .listeners
+                    .get(usize::from(index))
+                    .map(|listener| listener.send(data, client.address)),
+                Transport::Tcp(id) => {
+                    self.streams.send(id, data);
+                    None
+                }
+            },
+            Destination::Peer(relay, peer) => self
+                .relays
+                .get(&relay)
+                .map(|relay| relay.socket.try_send_to(data, peer)),
+        };
+    }
 }
 
 impl Listener {
@@ -459,7 +535,7 @@ impl Listener {
     }
 }
 
-fn unix_time() -> u64 {
+pub(crate) fn unix_time() -> u64 {
     // With a clock before 1970, no credentials are valid: those that the signaling server makes
     // with the same clock are from the same year.
     SystemTime::now()

@@ -6,11 +6,12 @@
     reason = "tests with real sockets: credentials expire by the wall clock"
 )]
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tandem_turn::client::{RequestError, TurnClient};
-use tandem_turn::{Quotas, Runner, RunnerConfig, password};
+use tandem_turn::{Quotas, Runner, RunnerConfig, password, self_test};
 
 const SECRET: &str = "south";
 
@@ -56,7 +57,7 @@ fn talk(server: SocketAddr) {
 #[test]
 fn two_clients_talk_over_ipv4_and_over_ipv6() {
     for listen in ["127.0.0.1:0", "[::1]:0"] {
-        let runner = Runner::start(config(listen)).unwrap();
+        let runner = Runner::start(&config(listen)).unwrap();
         talk(runner.addresses()[0]);
 
         let stats = runner.stats();
@@ -67,7 +68,7 @@ fn two_clients_talk_over_ipv4_and_over_ipv6() {
 #[test]
 fn one_socket_on_all_addresses_serves_both_families() {
     let external: Vec<IpAddr> = ["127.0.0.1", "::1"].map(|ip| ip.parse().unwrap()).into();
-    let runner = Runner::start(RunnerConfig {
+    let runner = Runner::start(&RunnerConfig {
         external,
         ..config("[::]:0")
     })
@@ -79,7 +80,7 @@ fn one_socket_on_all_addresses_serves_both_families() {
 
 #[test]
 fn without_an_address_to_tell_it_does_not_start() {
-    let error = Runner::start(config("0.0.0.0:0")).unwrap_err();
+    let error = Runner::start(&config("0.0.0.0:0")).unwrap_err();
     assert!(error.contains("--turn-external-ip"), "{error}");
 }
 
@@ -87,7 +88,7 @@ fn without_an_address_to_tell_it_does_not_start() {
 fn a_taken_address_is_named() {
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let error = Runner::start(config(&address.to_string())).unwrap_err();
+    let error = Runner::start(&config(&address.to_string())).unwrap_err();
     assert!(error.contains(&address.to_string()), "{error}");
 }
 
@@ -97,7 +98,7 @@ fn a_peer_outside_is_reached_only_if_the_rules_allow_it() {
     peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     let address = peer.local_addr().unwrap();
 
-    let runner = Runner::start(config("127.0.0.1:0")).unwrap();
+    let runner = Runner::start(&config("127.0.0.1:0")).unwrap();
     let mut ann = client(runner.addresses()[0], "ann");
     ann.allocate().unwrap();
     // The relayed address is the peer's, too; but nothing goes to a port that is no allocation's.
@@ -110,7 +111,7 @@ fn a_peer_outside_is_reached_only_if_the_rules_allow_it() {
         Err(RequestError::Refused(403))
     ));
 
-    let runner = Runner::start(RunnerConfig {
+    let runner = Runner::start(&RunnerConfig {
         allowed_peers: vec!["127.0.0.0/8".parse().unwrap()],
         ..config("127.0.0.1:0")
     })
@@ -133,7 +134,7 @@ fn a_port_is_free_again_once_its_allocation_has_ended() {
         let port = socket.local_addr().unwrap().port();
         port..=port
     };
-    let runner = Runner::start(RunnerConfig {
+    let runner = Runner::start(&RunnerConfig {
         ports,
         ..config("127.0.0.1:0")
     })
@@ -159,7 +160,7 @@ fn a_port_is_free_again_once_its_allocation_has_ended() {
 
 #[test]
 fn wrong_passwords_and_expired_names_are_refused() {
-    let runner = Runner::start(config("127.0.0.1:0")).unwrap();
+    let runner = Runner::start(&config("127.0.0.1:0")).unwrap();
     let server = runner.addresses()[0];
     let mut wrong = TurnClient::new(server, "99999999999:ann", "guess").unwrap();
     assert!(matches!(wrong.allocate(), Err(RequestError::Refused(401))));
@@ -170,4 +171,122 @@ fn wrong_passwords_and_expired_names_are_refused() {
         Err(RequestError::Refused(401))
     ));
     assert_eq!(runner.stats().open, 0);
+}
+
+#[test]
+fn the_self_test_finds_a_server_that_works_and_one_that_has_no_ports() {
+    let unix = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let test = |runner: &Runner| {
+        self_test(
+            runner.addresses()[0],
+            runner.relay_addresses(),
+            SECRET,
+            unix,
+        )
+    };
+    for (listen, external) in [
+        ("[::]:0", "127.0.0.1"),
+        ("[::]:0", "::1"),
+        ("0.0.0.0:0", "127.0.0.1"),
+    ] {
+        let runner = Runner::start(&RunnerConfig {
+            external: vec![external.parse().unwrap()],
+            ..config(listen)
+        })
+        .unwrap();
+        test(&runner).unwrap();
+        assert_eq!(runner.stats().open, 0, "{listen}: it leaves nothing behind");
+    }
+
+    // One port, and another program has it.
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let runner = Runner::start(&RunnerConfig {
+        ports: port..=port,
+        ..config("127.0.0.1:0")
+    })
+    .unwrap();
+    assert!(matches!(test(&runner), Err(RequestError::Refused(508))));
+}
+
+fn tcp_client(server: SocketAddr, user: &str) -> TurnClient {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let name = format!("{}:{user}", now.as_secs() + 60);
+    TurnClient::over_tcp(server, &name, &password(SECRET, &name)).unwrap()
+}
+
+#[test]
+fn a_client_over_tcp_talks_to_one_over_udp() {
+    let runner = Runner::start(&config("127.0.0.1:0")).unwrap();
+    let server = runner.addresses()[0];
+    let (mut ann, mut bob) = (tcp_client(server, "ann"), client(server, "bob"));
+    let (of_ann, of_bob) = (ann.allocate().unwrap(), bob.allocate().unwrap());
+    ann.bind(0x4001, of_bob).unwrap();
+    bob.bind(0x4002, of_ann).unwrap();
+
+    // Lengths that need padding and some that do not, close together.
+    for length in [1, 2, 3, 4, 1399, 1400] {
+        ann.send(0x4001, &vec![1; length]).unwrap();
+        bob.send(0x4002, &vec![2; length]).unwrap();
+    }
+    for length in [1, 2, 3, 4, 1399, 1400] {
+        assert_eq!(bob.receive().unwrap(), (Some(0x4002), vec![1; length]));
+        assert_eq!(ann.receive().unwrap(), (Some(0x4001), vec![2; length]));
+    }
+}
+
+#[test]
+fn an_allocation_ends_with_its_connection() {
+    let runner = Runner::start(&config("127.0.0.1:0")).unwrap();
+    let mut ann = tcp_client(runner.addresses()[0], "ann");
+    ann.allocate().unwrap();
+    assert_eq!(runner.stats().open, 1);
+    drop(ann);
+
+    let is_over = (0..1000).any(|_| {
+        std::thread::sleep(Duration::from_millis(5));
+        runner.stats().open == 0
+    });
+    assert!(is_over);
+}
+
+#[test]
+fn what_is_no_turn_is_closed_without_an_answer() {
+    let runner = Runner::start(&config("127.0.0.1:0")).unwrap();
+    for bytes in [
+        &b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..],
+        &[0xFF; 100],
+        &[0, 1, 0xFF, 0xFC],
+    ] {
+        let mut stream = TcpStream::connect(runner.addresses()[0]).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
+        stream.write_all(bytes).unwrap();
+        let mut answer = Vec::new();
+        let read = stream.read_to_end(&mut answer);
+        let timed_out = read.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+        assert!(!timed_out && answer.is_empty(), "{bytes:?}: {answer:?}");
+    }
+}
+
+#[test]
+fn one_address_opens_a_hundred_connections() {
+    let runner = Runner::start(&config("127.0.0.1:0")).unwrap();
+    let server = runner.addresses()[0];
+    let kept: Vec<TcpStream> = (0..100)
+        .map(|_| TcpStream::connect(server).unwrap())
+        .collect();
+    let mut late = TcpStream::connect(server).unwrap();
+    late.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let read = late.read(&mut [0]);
+    assert!(
+        matches!(&read, Ok(0))
+            || read.is_err_and(|error| error.kind() != std::io::ErrorKind::WouldBlock),
+        "the next one is closed"
+    );
+    drop(kept);
 }

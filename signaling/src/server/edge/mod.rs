@@ -21,6 +21,7 @@ mod table;
 mod tls;
 pub(super) mod token;
 mod traffic;
+mod turn_metrics;
 
 use std::net::IpAddr;
 use std::path::PathBuf;

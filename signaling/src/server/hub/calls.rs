@@ -302,11 +302,17 @@ impl Hub {
         initiator: bool,
         interests: Vec<String>,
     ) {
-        let found = partner_found(profile, &partner, session.clone(), initiator, interests);
+        let mut found = partner_found(profile, &partner, session.clone(), initiator, interests);
         self.stop_listening(key);
         let Some(client) = self.clients.get_mut(&key) else {
             return;
         };
+
+        let ice = &self.config.ice;
+        found.ice_servers = ice.binds_to_calls().then(|| {
+            let now = (self.config.clock)();
+            ice.for_user(&client.user, Some(&session), now).ice_servers
+        });
 
         client.ringing = false;
         client.search_id = None;
@@ -316,7 +322,7 @@ impl Hub {
             partner_away: false,
         });
         self.in_call += 1;
-        self.send(key, found);
+        self.send(key, ServerMessage::PartnerFound(Box::new(found)));
     }
 
     /// Ends the call of `key`, if it is in one. The partner gets `partner_left` with `reason`. With

@@ -11,8 +11,8 @@ use super::millis;
 use super::ring_only::ClientRole;
 use super::rooms::CLAIMS_PER_CLIENT;
 use crate::message::{
-    ClientEnvelope, FindPartner, Knock, KnockId, NO_NAME, PartnerFound, RequestId, ServerMessage,
-    SessionId, SocketId, UserId,
+    ClientEnvelope, FindPartner, Knock, KnockId, NO_NAME, PartnerFound, RequestId, SessionId,
+    SocketId, UserId,
 };
 use crate::server::client_key::ClientKey;
 
@@ -339,13 +339,13 @@ pub(super) fn partner_found(
     session_id: SessionId,
     initiator: bool,
     interests: Vec<String>,
-) -> ServerMessage {
+) -> PartnerFound {
     let location = profile
         .user_location
         .clone()
         .filter(|location| !location.is_empty());
 
-    ServerMessage::PartnerFound(Box::new(PartnerFound {
+    PartnerFound {
         partner_id: partner.user.clone(),
         session_id,
         socket_id: partner.socket.clone(),
@@ -355,5 +355,6 @@ pub(super) fn partner_found(
         user_picture: profile.user_picture.clone(),
         initiator,
         interests,
-    }))
+        ice_servers: None,
+    }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::{Destination, Packet, Relay, Server};
+use super::{Destination, Packet, Relay, Server, Transport};
 use crate::message::{Class, Message, Method, Writer, attribute, write_channel_data};
 
 impl Server {
@@ -21,7 +21,7 @@ impl Server {
             return None;
         };
 
-        self.to_peer(id, peer, data, packet.now, out)
+        self.pass_on(id, peer, data, packet.now, out)
     }
 
     /// A Send indication (RFC 8656 §11.2).
@@ -43,7 +43,7 @@ impl Server {
             return None;
         }
 
-        self.to_peer(id, peer, data, packet.now, out)
+        self.pass_on(id, peer, data, packet.now, out)
     }
 
     /// A packet that a peer sent to a relayed port (RFC 8656 §11.3, §12.7).
@@ -68,7 +68,7 @@ impl Server {
     }
 
     /// A packet of a client for a peer that it may send to.
-    fn to_peer(
+    fn pass_on(
         &mut self,
         id: usize,
         peer: SocketAddr,
@@ -150,6 +150,9 @@ impl Server {
         let allocation = &self.allocations[id];
         if let Some(channel) = allocation.channel_of(peer, now) {
             write_channel_data(out, channel, data);
+            if let Transport::Tcp(_) = allocation.client.transport {
+                out.resize(out.len().next_multiple_of(4), 0);
+            }
         } else if data.len() <= MAX_INDICATION_DATA {
             // The client matches nothing by the transaction id of an indication.
             let mut transaction = [0; 12];

@@ -24,6 +24,8 @@ use crate::quota::{Greetings, Quotas, Usage};
 pub enum Transport {
     /// Over the UDP socket with this number.
     Udp(u16),
+    /// Over the TCP connection with this number.
+    Tcp(u64),
 }
 
 /// Where a client is: RFC 8656's 5-tuple.
@@ -235,6 +237,19 @@ impl Server {
             .collect();
 
         for id in expired {
+            self.remove(id, sockets);
+        }
+    }
+
+    /// Whether a client has an allocation.
+    #[must_use]
+    pub fn has_allocation(&self, client: Client, now: Instant) -> bool {
+        self.allocation_of(client, now).is_some()
+    }
+
+    /// A client's connection has ended, and with it the allocation.
+    pub fn disconnect(&mut self, client: Client, sockets: &mut impl Sockets) {
+        if let Some(id) = self.by_client.get(&client).copied() {
             self.remove(id, sockets);
         }
     }

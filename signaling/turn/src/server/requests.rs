@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ring::hmac;
 
-use super::{Family, Packet, Relay, Server, Sockets};
+use super::{Family, Packet, Relay, Server, Sockets, Transport};
 use crate::allocation::{Allocation, NewAllocation, Refused, lifetime};
 use crate::auth::{REALM, message_key, password, user_of};
 use crate::message::{Class, Message, Method, Writer, attribute, is_channel};
@@ -39,6 +39,8 @@ struct Identity<'a> {
     key: hmac::Key,
     /// The allocation of its address, whoever made it.
     allocation: Option<usize>,
+    /// Whether the same user made it.
+    is_owner: bool,
 }
 
 /// A request in the middle of being answered.
@@ -96,12 +98,15 @@ impl Server {
         let result = match (method, identity.allocation) {
             (Method::Allocate, _) => self.allocate(&request, &identity, sockets, out),
             (_, None) => Err(code::ALLOCATION_MISMATCH),
-            (_, Some(id)) if *self.allocations[id].username != *identity.username => {
-                Err(code::WRONG_CREDENTIALS)
+            (_, Some(_)) if !identity.is_owner => Err(code::WRONG_CREDENTIALS),
+            (_, Some(id)) => {
+                self.allocations[id].renew(identity.username, &identity.key);
+                match method {
+                    Method::Refresh => self.refresh(&request, id, sockets, out),
+                    Method::CreatePermission => self.create_permission(&request, id, out),
+                    _ => self.channel_bind(&request, id, out),
+                }
             }
-            (Method::Refresh, Some(id)) => self.refresh(&request, id, sockets, out),
-            (Method::CreatePermission, Some(id)) => self.create_permission(&request, id, out),
-            (_, Some(id)) => self.channel_bind(&request, id, out),
         };
 
         if let Err(code) = result {
@@ -133,9 +138,8 @@ impl Server {
         }
 
         let allocation = self.allocation_of(packet.from, packet.now);
-        let known = allocation
-            .map(|id| &self.allocations[id])
-            .filter(|known| *known.username == *username);
+        let owned = allocation.map(|id| &self.allocations[id]);
+        let known = owned.filter(|known| *known.username == *username);
         // An allocation outlives the credentials that it was made with.
         let (user, key) = match known {
             Some(known) => ("", known.key.clone()),
@@ -155,6 +159,9 @@ impl Server {
             user,
             key,
             allocation,
+            // A user name holds its expiry, so the same user's next one is another.
+            is_owner: known.is_some()
+                || owned.is_some_and(|owned| self.usage.name(owned.user) == user),
         })
     }
 
@@ -177,6 +184,11 @@ impl Server {
 
     /// Whether an answer to a client that has not proved anything may be sent.
     fn may_greet(&mut self, packet: Packet<'_>, out: &[u8]) -> bool {
+        // Whoever made a TCP connection receives at its address.
+        if let Transport::Tcp(_) = packet.from.transport {
+            return true;
+        }
+
         let (from, now) = (packet.from.address, packet.now);
         let may = self.greetings.take(from, packet.data.len(), out.len(), now);
         self.stats.unanswered += u64::from(!may);

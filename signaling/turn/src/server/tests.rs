@@ -97,7 +97,7 @@ impl Rig {
                 v6: Some(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 9)),
             },
             ports,
-            rules: PeerRules::new(Vec::new(), vec![RELAYED]),
+            rules: PeerRules::new(Vec::new(), &[RELAYED]),
             quotas,
             nonce_key: [7; 32],
             seed: 1,
@@ -242,7 +242,7 @@ impl Rig {
     }
 
     /// A packet that a peer sends to a relayed address.
-    fn from_peer(
+    fn peer_sends(
         &mut self,
         relayed: SocketAddr,
         peer: SocketAddr,
@@ -270,9 +270,11 @@ fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-/// A user name that is valid for an hour, and its key.
+/// A user name that is valid for an hour, and its key. A number before the name, as in `7|ann`, makes
+/// it that many seconds more.
 fn credentials(user: &str) -> (String, hmac::Key) {
-    let name = format!("{}:{user}", UNIX + 3600);
+    let (more, user) = user.split_once('|').unwrap_or(("0", user));
+    let name = format!("{}:{user}", UNIX + 3600 + more.parse::<u64>().unwrap());
     let key = message_key(&name, "turn", &password(SECRET, &name));
     (name, key)
 }

@@ -50,7 +50,7 @@ fn packets_to_and_from_a_peer_go_through_the_relayed_port() {
     let (mut rig, ann, _) = pair();
     let peer = address(PEER);
     assert!(
-        rig.from_peer(ann, peer, b"early").is_none(),
+        rig.peer_sends(ann, peer, b"early").is_none(),
         "not permitted yet"
     );
     assert_eq!(rig.permit(address(ANN), "ann", peer), None);
@@ -70,15 +70,18 @@ fn packets_to_and_from_a_peer_go_through_the_relayed_port() {
         Some((Destination::Peer(relay, peer), b"out".to_vec()))
     );
 
-    let (to, bytes) = rig.from_peer(ann, peer, b"in").unwrap();
+    let (to, bytes) = rig.peer_sends(ann, peer, b"in").unwrap();
     assert_eq!(to, Destination::Client(client(address(ANN))));
     let data = Message::read(&bytes).unwrap();
     assert_eq!(data.address(attribute::XOR_PEER_ADDRESS), Some(peer));
     assert_eq!(data.attribute(attribute::DATA), Some(&b"in"[..]));
 
     // A permission is for an address, whatever its port (RFC 8656 §9).
-    assert!(rig.from_peer(ann, address("8.8.8.8:1"), b"in").is_some());
-    assert!(rig.from_peer(ann, address("8.8.4.4:7000"), b"in").is_none());
+    assert!(rig.peer_sends(ann, address("8.8.8.8:1"), b"in").is_some());
+    assert!(
+        rig.peer_sends(ann, address("8.8.4.4:7000"), b"in")
+            .is_none()
+    );
 }
 
 #[test]
@@ -87,9 +90,9 @@ fn permissions_end_after_five_minutes_and_channels_after_ten() {
     let peer = address(PEER);
     assert_eq!(rig.bind(address(ANN), "ann", 0x4000, peer), None);
     rig.wait(299);
-    assert!(rig.from_peer(ann, peer, b"in").is_some());
+    assert!(rig.peer_sends(ann, peer, b"in").is_some());
     rig.wait(1);
-    assert!(rig.from_peer(ann, peer, b"in").is_none(), "five minutes");
+    assert!(rig.peer_sends(ann, peer, b"in").is_none(), "five minutes");
     assert!(
         rig.send(address(ANN), 0x4000, b"out").is_some(),
         "the channel lives on"
@@ -185,7 +188,7 @@ fn an_allocation_is_of_the_family_that_its_client_asks_for() {
 
     let (from, peer) = (address("[2a00::1]:5000"), address("[2a00::2]:7000"));
     assert_eq!(rig.bind(from, "ann", 0x4000, peer), None);
-    assert!(rig.from_peer(relayed, peer, b"in").is_some());
+    assert!(rig.peer_sends(relayed, peer, b"in").is_some());
     assert_eq!(
         rig.permit(from, "ann", address(PEER)),
         Some(443),
@@ -234,4 +237,19 @@ fn a_binding_request_is_answered_with_its_senders_address() {
     let answer = rig.answer(address(ANN), &request).unwrap();
     let mapped = answer.message().address(attribute::XOR_MAPPED_ADDRESS);
     assert_eq!(mapped, Some(address(ANN)));
+}
+
+#[test]
+fn a_user_goes_on_with_fresh_credentials_of_the_same_or_another_session() {
+    let (mut rig, ann, _) = pair();
+    let from = address(ANN);
+    for user in ["60|ann", "60|ann:call", "90|ann"] {
+        let refreshed = rig.request(from, user, Method::Refresh, &[]);
+        assert_eq!(refreshed.code(), None, "{user}");
+    }
+    assert_eq!(rig.bind(from, "90|ann", 0x4000, address(PEER)), None);
+    assert!(rig.peer_sends(ann, address(PEER), b"in").is_some());
+
+    let other = rig.request(from, "90|anna", Method::Refresh, &[]);
+    assert_eq!(other.code(), Some(441), "another user");
 }

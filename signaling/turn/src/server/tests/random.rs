@@ -76,7 +76,7 @@ fn perform(rig: &mut Rig, step: Step) {
         Step::Peer(relay, from) => {
             let from = peer(rig, from);
             if let Some((_, port)) = rig.ports.open.iter().nth(usize::from(relay)).copied() {
-                rig.from_peer(SocketAddr::new(RELAYED, port), from, b"data");
+                rig.peer_sends(SocketAddr::new(RELAYED, port), from, b"data");
             }
         }
         Step::Damaged(from, at, to, cut) => {
