@@ -310,6 +310,9 @@ pub struct PartnerFound {
     /// for any call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ice_servers: Option<Vec<IceServer>>,
+    /// How long the credentials in `ice_servers` are valid, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ice_servers_ttl: Option<u64>,
 }
 
 /// An offer, as the partner sent it.

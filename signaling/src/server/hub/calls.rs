@@ -309,10 +309,12 @@ impl Hub {
         };
 
         let ice = &self.config.ice;
-        found.ice_servers = ice.binds_to_calls().then(|| {
+        if ice.binds_to_calls() {
             let now = (self.config.clock)();
-            ice.for_user(&client.user, Some(&session), now).ice_servers
-        });
+            let servers = ice.for_user(&client.user, Some(&session), now);
+            found.ice_servers_ttl = Some(servers.ttl);
+            found.ice_servers = Some(servers.ice_servers);
+        }
 
         client.ringing = false;
         client.search_id = None;

@@ -356,5 +356,6 @@ pub(super) fn partner_found(
         initiator,
         interests,
         ice_servers: None,
+        ice_servers_ttl: None,
     }
 }
