@@ -597,6 +597,7 @@ mod tests {
             ),
             (&["--turn-external-ip", "192.0.2.1"], "--turn-listen"),
             (&["--turn-allow-peer", "10.0.0.0/8"], "--turn-listen"),
+            (&["--turn-tls-name", "a.example"], "--turn-listen"),
             (
                 &[
                     "--turn-listen",

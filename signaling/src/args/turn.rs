@@ -11,6 +11,9 @@ use super::values::{cidr, port_range};
 
 const MEGABIT: u64 = 1_000_000;
 
+/// A host's name, and a port if there is one.
+type TlsName = (String, Option<u16>);
+
 /// The settings of the TURN server in this program.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct TurnArgs {
@@ -35,6 +38,14 @@ pub(crate) struct TurnArgs {
     )]
     #[arg(help_heading = "TURN server in this program")]
     pub(crate) turn_external_ip: Vec<IpAddr>,
+
+    /// Take TURN over TLS on the port of HTTPS, too, under this name of the certificate; with a port if
+    /// that is another one from outside.
+    ///
+    /// For people whose firewall lets only HTTPS through. Needs --tls-cert.
+    #[arg(long, env = "TANDEM_SIGNALING_TURN_TLS_NAME", value_name = "NAME[:PORT]", value_parser = tls_name)]
+    #[arg(help_heading = "TURN server in this program")]
+    pub(crate) turn_tls_name: Option<TlsName>,
 
     /// UDP ports for clients whose partner uses no TURN server, or another one.
     ///
@@ -108,6 +119,7 @@ impl TurnArgs {
             let lost = [
                 (!self.turn_external_ip.is_empty(), "--turn-external-ip"),
                 (!self.turn_allow_peer.is_empty(), "--turn-allow-peer"),
+                (self.turn_tls_name.is_some(), "--turn-tls-name"),
             ];
             return match lost.iter().find(|(is_set, _)| *is_set) {
                 Some((_, flag)) => Err(format!(
@@ -140,6 +152,7 @@ impl TurnArgs {
             external: self.turn_external_ip,
             ports: self.turn_ports,
             allowed_peers: self.turn_allow_peer,
+            tls_name: self.turn_tls_name,
             quotas: TurnQuotas {
                 per_user: self.turn_allocations_per_user,
                 per_address: self.turn_allocations_per_address,
@@ -149,5 +162,47 @@ impl TurnArgs {
             },
             ttl,
         })
+    }
+}
+
+/// Reads a host's name, and a port if there is one.
+fn tls_name(text: &str) -> Result<TlsName, String> {
+    let (name, port) = match text.split_once(':') {
+        Some((name, port)) => {
+            let port = port.parse().ok().filter(|port| *port > 0);
+            (
+                name,
+                Some(port.ok_or("the port is a number from 1 to 65535")?),
+            )
+        }
+        None => (text, None),
+    };
+
+    let is_name = !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+    if !is_name {
+        return Err("this is no name of a host, such as chat.example.org".into());
+    }
+
+    Ok((name.to_owned(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_have_a_port() {
+        let read = |text| tls_name(text).ok();
+        let name = |name: &str, port| Some((name.to_owned(), port));
+        assert_eq!(read("chat.example.org"), name("chat.example.org", None));
+        assert_eq!(read("a-b.example:443"), name("a-b.example", Some(443)));
+        for bad in [
+            "", ":443", "a:0", "a:65536", "a:x", "turns:a", "a/b", "a b", "[::1]",
+        ] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
     }
 }

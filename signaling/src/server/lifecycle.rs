@@ -21,7 +21,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
-use super::edge::{Acceptor, Edge, EdgeConfig, RingOnly};
+use super::edge::{Acceptor, Edge, EdgeConfig, RingOnly, check_name};
 use super::guest_page::GuestPages;
 use super::handshake::serve_socket;
 use super::hub::cluster::messages::NodeId;
@@ -297,7 +297,10 @@ impl SignalingServerBuilder {
 
         let encrypted = self.edge.tls.is_some();
         let guest_page = self.edge.guest_page;
-        let edge = Edge::new(self.edge).map_err(StartError::Settings)?;
+        let mut edge = self.edge;
+        edge.turn_over_tls = takes_turn_over_tls(self.turn_server.as_ref(), edge.tls.as_ref())
+            .map_err(StartError::Settings)?;
+        let edge = Edge::new(edge).map_err(StartError::Settings)?;
         let cannot_listen = |source| StartError::Listen {
             address: self.listen.clone(),
             source,
@@ -308,13 +311,15 @@ impl SignalingServerBuilder {
 
         // Everything that needs the time of day gets it from here.
         let clock: fn() -> SystemTime = SystemTime::now;
-        let (turn_server, own_turn) = match self.turn_server {
-            Some(settings) => {
-                let started = turn::start(settings, clock).await;
-                Some(started.map_err(StartError::Turn)?).unzip()
-            }
-            None => (None, None),
-        };
+        let (mut turn_server, mut turn_test, mut own_turn) = (None, None, None);
+        if let Some(settings) = self.turn_server {
+            let started = turn::start(settings, local_addr.port(), clock);
+            let started = started.await.map_err(StartError::Turn)?;
+            turn_server = Some(started.runner);
+            turn_test = Some(started.test);
+            own_turn = Some(started.turn);
+        }
+
         let holds = Holds {
             interests: Duration::from_secs(5),
             rematch: Duration::from_secs(10),
@@ -351,6 +356,7 @@ impl SignalingServerBuilder {
             silent: self.silent,
             pages: GuestPages::new(self.download_url.as_deref(), guest_page),
             turn_server,
+            turn_test,
         };
 
         let hub = Hub::new(hub_config, Box::new(Uuid::new_v4));
@@ -374,6 +380,27 @@ impl SignalingServerBuilder {
             task,
             store_task,
         })
+    }
+}
+
+/// Whether the port of HTTPS takes TURN, too.
+fn takes_turn_over_tls(
+    turn: Option<&TurnSettings>,
+    tls: Option<&(PathBuf, PathBuf)>,
+) -> Result<bool, String> {
+    let Some(turn) = turn else {
+        return Ok(false);
+    };
+
+    match (&turn.tls_name, tls) {
+        (Some((name, _)), Some((cert, _))) => check_name(cert, name).map(|()| true),
+        (Some(_), None) => Err(
+            "--turn-tls-name needs --tls-cert: TURN over TLS uses the port on which this program does \
+             TLS itself. Behind a proxy that does it, clients have TURN over UDP and TCP only"
+                .into(),
+        ),
+        // The self-test says so.
+        (None, _) => Ok(false),
     }
 }
 

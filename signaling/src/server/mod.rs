@@ -35,6 +35,7 @@ mod shared;
 mod shrink;
 mod store;
 mod turn;
+mod turn_test;
 
 pub use connection::socket_config;
 #[doc(hidden)]

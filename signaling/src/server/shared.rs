@@ -23,6 +23,7 @@ use super::hub::cluster::messages::{NodeMessage, StoreCommand, StoreOutcome};
 use super::hub::{ClientRole, Effect, Hub};
 use super::outbound::{CloseReason, Outbound};
 use super::shrink::ShrinkIfSparse;
+use super::turn_test::TurnTest;
 use crate::message::{ClientEnvelope, RequestId};
 
 /// What the connections need to know.
@@ -35,6 +36,7 @@ pub(super) struct ShellConfig {
     pub(super) pages: GuestPages,
     /// The TURN server in this program.
     pub(super) turn_server: Option<Runner>,
+    pub(super) turn_test: Option<TurnTest>,
 }
 
 /// Shared by all tasks of one server.

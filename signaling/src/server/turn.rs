@@ -1,16 +1,17 @@
-//! The TURN server in this program: its settings and its start.
+//! The TURN server in this program: its settings and its start. `turn_test` tests it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
 use ring::rand::{SecureRandom, SystemRandom};
-use tandem_turn::{PeerRules, Quotas, RelayAddresses, Runner, RunnerConfig, self_test};
+use tandem_turn::{Quotas, RelayAddresses, Runner, RunnerConfig};
 
 use super::ice::Turn;
+use super::turn_test::TurnTest;
 
 /// How much of the TURN server may be used; zero stands for no limit.
 pub type TurnQuotas = Quotas;
@@ -27,21 +28,31 @@ pub struct TurnSettings {
     pub ports: RangeInclusive<u16>,
     /// Peers that are allowed although they are private, or this machine.
     pub allowed_peers: Vec<IpNet>,
+    /// The name under which clients reach the port of this program for TURN over TLS, and the port if it
+    /// is another one from outside. `None`: no TURN over TLS.
+    pub tls_name: Option<(String, Option<u16>)>,
     /// How much may be used.
     pub quotas: TurnQuotas,
     /// How long credentials for a call are valid. Those outside of a call are valid for two minutes.
     pub ttl: Duration,
 }
 
-/// Starts the server and tests it: what is wrong goes to the log. Returns it, and what clients need to
-/// use it. `clock` is the time of day.
+/// The server, what tests it, and what clients need to use it.
+pub(super) struct Started {
+    pub(super) runner: Runner,
+    pub(super) test: TurnTest,
+    pub(super) turn: Turn,
+}
+
+/// Starts the server and tests it: what is wrong goes to the log. `port` is the one of HTTPS, which TURN over TLS shares; `clock` is the time of day.
 ///
 /// # Errors
 /// A sentence about an address that cannot be bound, or one that is missing.
 pub(super) async fn start(
     settings: TurnSettings,
+    port: u16,
     clock: fn() -> SystemTime,
-) -> Result<(Runner, Turn), String> {
+) -> Result<Started, String> {
     let secret = random_secret()?;
     let ttl = settings.ttl;
     let runner = Runner::start(&RunnerConfig {
@@ -54,46 +65,19 @@ pub(super) async fn start(
         secret: secret.clone(),
     })?;
 
-    let urls = urls(runner.addresses(), runner.relay_addresses());
+    let mut urls = urls(runner.addresses(), runner.relay_addresses());
+    urls.extend(settings.tls_name.map(|(name, outside)| {
+        let port = outside.unwrap_or(port);
+        format!("turns:{name}:{port}?transport=tcp")
+    }));
     tracing::info!(?urls, "TURN server: clients get these");
-    test(&runner, &secret, clock).await;
-    Ok((runner, Turn { urls, secret, ttl }))
-}
-
-/// Lets the server serve itself, and warns of what keeps others from using it.
-async fn test(runner: &Runner, secret: &str, clock: fn() -> SystemTime) {
-    let relay = runner.relay_addresses();
-    let public = PeerRules::new(Vec::new(), &[]);
-    let is_private = |ip: IpAddr| !public.permits(ip);
-    if relay.v4.map(IpAddr::V4).is_some_and(is_private)
-        || relay.v6.map(IpAddr::V6).is_some_and(is_private)
-    {
-        tracing::warn!(
-            "TURN server has a private address: only people in this network can use it; if others \
-             should, set turn-external-ip"
-        );
-    }
-
-    for address in runner.addresses().to_vec() {
-        let secret = secret.to_owned();
-        let tested = tokio::task::spawn_blocking(move || {
-            let now = clock().duration_since(UNIX_EPOCH).unwrap_or_default();
-            self_test(address, relay, &secret, now.as_secs()).map_err(|error| error.to_string())
-        });
-
-        match tested.await {
-            Ok(Ok(())) => {
-                tracing::info!(%address, "TURN server: two test clients reached each other");
-            }
-            Ok(Err(error)) => tracing::error!(
-                %address,
-                error,
-                "TURN server fails its own test: calls through it may not connect"
-            ),
-            // A panic has been printed by the panic hook.
-            Err(_) => {}
-        }
-    }
+    let test = TurnTest::new(&runner, secret.clone(), urls.clone(), clock);
+    test.log().await;
+    Ok(Started {
+        runner,
+        test,
+        turn: Turn { urls, secret, ttl },
+    })
 }
 
 /// A secret of this start: credentials end with the allocations that were made with them.

@@ -32,6 +32,7 @@ mod program;
 mod tls;
 #[cfg(unix)]
 mod turn_server;
+mod turn_tls;
 
 #[cfg(all(target_os = "linux", feature = "redis"))]
 mod clock;

@@ -1,7 +1,10 @@
 //! The TURN server in the program: who gets credentials, and that they work.
 
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
 use serde_json::{Value, json};
-use tandem_tests::ServerProcess;
+use tandem_tests::process::wait_until;
+use tandem_tests::{Coturn, Part, ServerProcess, require};
 use tandem_turn::client::{RequestError, TurnClient};
 
 use crate::support::process::{command, run, start};
@@ -178,4 +181,135 @@ fn an_address_that_is_taken_ends_the_program_and_is_named() {
         "{}",
         process.stderr()
     );
+}
+
+/// What `get_ice_servers` says for a call whose credentials are valid for 2 s is used until they have
+/// expired.
+fn outlives(mut client: TurnClient, expiry: u64) {
+    client.allocate().expect("these credentials are valid");
+    let expired = || {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        (now.expect("after 1970").as_secs() > expiry).then_some(())
+    };
+    wait_until("the credentials' expiry", DEADLINE, expired).expect("the clock goes on");
+
+    client
+        .refresh(600)
+        .expect("the allocation outlives the credentials that it was made with");
+    client
+        .permit("8.8.8.8:9".parse().expect("an address"))
+        .expect("and can be used as before");
+}
+
+fn expiry(name: &str) -> u64 {
+    let expiry = name
+        .split(':')
+        .next()
+        .and_then(|expiry| expiry.parse().ok());
+    expiry.unwrap_or_else(|| panic!("an expiry: {name}"))
+}
+
+#[tokio::test]
+async fn an_allocation_outlives_its_credentials_here_and_in_coturn() {
+    let server = start(&[&LISTEN[..], &["--turn-ttl", "2s"]].concat());
+    let ((_a, found), _b) = pair(server.address()).await;
+    assert_eq!(found["iceServersTtl"], 2, "in a call");
+    let (_, name, _) = entry(&found["iceServers"]);
+    outlives(client(&found["iceServers"]), expiry(&name));
+
+    require!(Part::Coturn);
+    let coturn = Coturn::start("south").expect("coturn starts");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let name = format!("{}:ann", now.expect("after 1970").as_secs() + 2);
+    let password = tandem_turn::password("south", &name);
+    let client = TurnClient::new(coturn.address(), &name, &password).expect("a socket");
+    outlives(client, expiry(&name));
+}
+
+#[tokio::test]
+async fn nobody_reaches_private_addresses_or_this_machine_through_it() {
+    let server = start(&LISTEN);
+    let peer = Peer::connect(server.address()).await;
+    let mut client = client(&peer.registered["iceServers"]);
+    client.allocate().expect("an allocation");
+    for denied in [
+        "10.0.0.1:80",
+        "192.168.1.1:80",
+        "169.254.169.254:80",
+        "127.0.0.2:80",
+    ] {
+        let refused = client.permit(denied.parse().expect("an address"));
+        assert!(
+            matches!(refused, Err(RequestError::Refused(403))),
+            "{denied}: {refused:?}"
+        );
+    }
+    client
+        .permit("8.8.8.8:9".parse().expect("an address"))
+        .expect("others are allowed");
+    // Of this server's own address, only the ports of live allocations can be reached.
+    let secret = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    secret
+        .set_read_timeout(Some(Duration::from_millis(300)))
+        .expect("a socket");
+    let own = secret.local_addr().expect("its address");
+    client.permit(own).expect("others of its clients are there");
+    client.send_to(own, b"psst").expect("sent");
+    let came = secret.recv(&mut [0; 16]);
+    assert!(came.is_err(), "nothing comes to another port: {came:?}");
+}
+
+#[tokio::test]
+async fn one_client_gets_as_many_allocations_as_the_settings_say() {
+    let server = start(&[&LISTEN[..], &["--turn-allocations-per-user", "2"]].concat());
+    let peer = Peer::connect(server.address()).await;
+    let servers = &peer.registered["iceServers"];
+    let mut clients = [0, 1, 2].map(|_| client(servers));
+    let results = clients.each_mut().map(TurnClient::allocate);
+    assert!(results[0].is_ok() && results[1].is_ok(), "{results:?}");
+    assert!(
+        matches!(results[2], Err(RequestError::Refused(486))),
+        "{results:?}"
+    );
+
+    clients[0].refresh(0).expect("one is given back");
+    clients[2].allocate().expect("and makes room for another");
+    let other = Peer::connect(server.address()).await;
+    let mut third = client(&other.registered["iceServers"]);
+    third.allocate().expect("someone else has their own");
+}
+
+#[tokio::test]
+async fn a_flood_of_requests_without_credentials_gets_little_back() {
+    let server = start(&LISTEN);
+    let peer = Peer::connect(server.address()).await;
+    let (address, ..) = entry(&peer.registered["iceServers"]);
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    socket
+        .set_read_timeout(Some(Duration::from_millis(500)))
+        .expect("a socket");
+
+    // Allocate, with REQUESTED-TRANSPORT: what an attacker would send in the name of a victim.
+    let mut request = vec![0, 3, 0, 8, 0x21, 0x12, 0xa4, 0x42];
+    request.extend([7; 12]);
+    request.extend([0, 0x19, 0, 4, 17, 0, 0, 0]);
+    let start = Instant::now();
+    let mut sent = 0;
+    for _ in 0..2_000 {
+        sent += socket.send_to(&request, address).expect("sent");
+    }
+
+    let (mut received, mut answers, mut buffer) = (0, 0, [0; 2048]);
+    while let Ok(length) = socket.recv(&mut buffer) {
+        received += length;
+        answers += 1;
+        assert!(length <= 64, "an answer is small: {length} bytes");
+    }
+    let seconds = start.elapsed().as_secs() as usize + 1;
+    assert!(answers > 0, "an honest client is answered");
+    assert!(
+        received <= sent + 512 * seconds,
+        "{received} bytes for {sent} in {seconds} s"
+    );
+    println!("{answers} answers, {received} bytes for {sent}");
 }

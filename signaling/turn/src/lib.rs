@@ -28,7 +28,7 @@ pub use auth::{message_key, password};
 pub use peers::PeerRules;
 pub use quota::Quotas;
 pub use runner::{Runner, RunnerConfig};
-pub use self_test::self_test;
+pub use self_test::{TestLink, self_test};
 pub use server::{
     Client, Config, Destination, Family, Packet, Relay, RelayAddresses, Server, Sockets, Stats,
     Transport,

@@ -20,7 +20,9 @@ use ipnet::IpNet;
 use parking_lot::Mutex;
 use ring::rand::{SecureRandom, SystemRandom};
 use socket2::{Domain, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UdpSocket};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, yield_now};
 
@@ -81,6 +83,8 @@ pub struct Runner {
     addresses: Vec<SocketAddr>,
     relay: RelayAddresses,
     shared: Arc<Shared>,
+    /// Of its thread.
+    runtime: Handle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -152,6 +156,7 @@ impl Runner {
             .enable_all()
             .build()
             .map_err(|error| format!("cannot start TURN's thread ({error})"))?;
+        let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
         let of_thread = shared.clone();
         let thread = std::thread::Builder::new()
@@ -163,9 +168,21 @@ impl Runner {
             addresses,
             relay,
             shared,
+            runtime: handle,
             stop: Some(stop),
             thread: Some(thread),
         })
+    }
+
+    /// Serves a client whose connection somebody else has accepted, for example with TLS on another port,
+    /// beginning with the bytes that were read from it already. One connection too many is closed.
+    pub fn serve_stream<S>(&self, stream: S, remote: SocketAddr, first: Vec<u8>)
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        if let Some(serving) = streams::take_in(&self.shared, stream, remote, first) {
+            self.runtime.spawn(serving);
+        }
     }
 
     /// Where clients connect, with the actual ports.

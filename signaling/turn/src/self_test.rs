@@ -1,6 +1,7 @@
 //! What a server does to itself when it starts: everything that a call needs.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use crate::auth::password;
 use crate::client::{RequestError, TurnClient};
@@ -10,6 +11,17 @@ use crate::server::RelayAddresses;
 const LIFETIME: u64 = 60;
 const CHANNEL: u16 = 0x4000;
 const GREETING: &[u8] = b"can you hear me";
+/// The server is on the same machine.
+const TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How the first of the two test clients talks to the server; the other one always uses UDP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TestLink {
+    /// Over UDP.
+    Udp,
+    /// Over TCP.
+    Tcp,
+}
 
 /// Lets two clients exchange a packet through the server that listens at `address` on this machine.
 /// `unix` is the time of day in seconds. Blocks, for a few seconds if the server does not answer.
@@ -17,20 +29,22 @@ const GREETING: &[u8] = b"can you hear me";
 /// # Errors
 /// What went wrong first.
 pub fn self_test(
+    link: TestLink,
     address: SocketAddr,
     relay: RelayAddresses,
     secret: &str,
     unix: u64,
 ) -> Result<(), RequestError> {
     let server = SocketAddr::new(reachable(address.ip(), relay), address.port());
-    let mut clients = ["self-test-a", "self-test-b"].map(|user| {
-        let name = format!("{}:{user}", unix + LIFETIME);
-        TurnClient::new(server, &name, &password(secret, &name))
-    });
-    let [Ok(one), Ok(other)] = &mut clients else {
-        let error = clients.into_iter().find_map(Result::err);
-        return Err(error.map_or(RequestError::BadAnswer, RequestError::Io));
+    let name = |user| format!("{}:{user}", unix + LIFETIME);
+    let (of_one, of_other) = (name("self-test-a"), name("self-test-b"));
+    let mut one = match link {
+        TestLink::Udp => TurnClient::new(server, &of_one, &password(secret, &of_one))?,
+        TestLink::Tcp => TurnClient::over_tcp(server, &of_one, &password(secret, &of_one))?,
     };
+    let mut other = TurnClient::new(server, &of_other, &password(secret, &of_other))?;
+    one.set_timeout(TIMEOUT)?;
+    other.set_timeout(TIMEOUT)?;
 
     let (of_one, of_other) = (one.allocate()?, other.allocate()?);
     one.bind(CHANNEL, of_other)?;

@@ -1,4 +1,4 @@
-//! Clients that come over TCP: accepting them, and taking messages out of their bytes.
+//! Clients that come over TCP, or TLS in it: accepting them, and taking messages out of their bytes.
 //!
 //! A stream belongs to one task, which reads and writes it. It has to make an allocation within
 //! [`GREETING_TIMEOUT`], and ends with it.
@@ -12,8 +12,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
@@ -88,18 +88,9 @@ pub(crate) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
     loop {
         match listener.accept().await {
             Ok((stream, remote)) => {
-                let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
-                let entered = shared.engine.lock().streams.enter(remote);
-                if let Some((id, outbound)) = entered {
-                    let guard = Guard {
-                        shared: shared.clone(),
-                        client: Client {
-                            transport: Transport::Tcp(id),
-                            address: remote,
-                        },
-                        id,
-                    };
-                    tokio::spawn(serve(guard, stream, outbound));
+                let _ = stream.set_nodelay(true);
+                if let Some(serving) = take_in(&shared, stream, remote, Vec::new()) {
+                    tokio::spawn(serving);
                 }
             }
             Err(error) => {
@@ -108,6 +99,31 @@ pub(crate) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
             }
         }
     }
+}
+
+/// Serves a stream until it ends, beginning with what was read from it already. `None` if it is one too
+/// many.
+pub(crate) fn take_in<S>(
+    shared: &Arc<Shared>,
+    stream: S,
+    remote: SocketAddr,
+    first: Vec<u8>,
+) -> Option<impl Future<Output = ()> + Send + use<S>>
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+    let (id, outbound) = shared.engine.lock().streams.enter(remote)?;
+    let guard = Guard {
+        shared: shared.clone(),
+        client: Client {
+            transport: Transport::Tcp(id),
+            address: remote,
+        },
+        id,
+    };
+
+    Some(serve(guard, stream, first, outbound))
 }
 
 /// One stream; ends its allocation when dropped.
@@ -125,10 +141,17 @@ impl Drop for Guard {
     }
 }
 
-async fn serve(guard: Guard, stream: TcpStream, mut outbound: mpsc::Receiver<Box<[u8]>>) {
-    let _ = stream.set_nodelay(true);
-    let (mut reader, mut writer) = stream.into_split();
-    let mut waiting = Vec::new();
+async fn serve<S: AsyncRead + AsyncWrite>(
+    guard: Guard,
+    stream: S,
+    mut waiting: Vec<u8>,
+    mut outbound: mpsc::Receiver<Box<[u8]>>,
+) {
+    let (mut reader, mut writer) = split(stream);
+    if guard.take(&mut waiting).is_err() {
+        return;
+    }
+
     let mut check = interval(GREETING_TIMEOUT);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
     check.tick().await;
@@ -141,7 +164,12 @@ async fn serve(guard: Guard, stream: TcpStream, mut outbound: mpsc::Receiver<Box
                 }
             }
             Some(packet) = outbound.recv() => {
-                let written = timeout(WRITE_TIMEOUT, writer.write_all(&packet)).await;
+                let write = async {
+                    writer.write_all(&packet).await?;
+                    // TLS may keep what the system does not take at once.
+                    writer.flush().await
+                };
+                let written = timeout(WRITE_TIMEOUT, write).await;
                 if !matches!(written, Ok(Ok(()))) {
                     return;
                 }

@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tandem_turn::client::{RequestError, TurnClient};
-use tandem_turn::{Quotas, Runner, RunnerConfig, password, self_test};
+use tandem_turn::{Quotas, Runner, RunnerConfig, TestLink, password, self_test};
 
 const SECRET: &str = "south";
 
@@ -179,8 +179,9 @@ fn the_self_test_finds_a_server_that_works_and_one_that_has_no_ports() {
         .duration_since(UNIX_EPOCH)
         .unwrap()
         .as_secs();
-    let test = |runner: &Runner| {
+    let test = |link, runner: &Runner| {
         self_test(
+            link,
             runner.addresses()[0],
             runner.relay_addresses(),
             SECRET,
@@ -197,7 +198,8 @@ fn the_self_test_finds_a_server_that_works_and_one_that_has_no_ports() {
             ..config(listen)
         })
         .unwrap();
-        test(&runner).unwrap();
+        test(TestLink::Udp, &runner).unwrap();
+        test(TestLink::Tcp, &runner).unwrap();
         assert_eq!(runner.stats().open, 0, "{listen}: it leaves nothing behind");
     }
 
@@ -209,7 +211,13 @@ fn the_self_test_finds_a_server_that_works_and_one_that_has_no_ports() {
         ..config("127.0.0.1:0")
     })
     .unwrap();
-    assert!(matches!(test(&runner), Err(RequestError::Refused(508))));
+    for link in [TestLink::Udp, TestLink::Tcp] {
+        let result = test(link, &runner);
+        assert!(
+            matches!(result, Err(RequestError::Refused(508))),
+            "{result:?}"
+        );
+    }
 }
 
 fn tcp_client(server: SocketAddr, user: &str) -> TurnClient {

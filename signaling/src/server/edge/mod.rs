@@ -47,6 +47,7 @@ use self::slot::OnlineTable;
 pub(super) use self::slot::Slot;
 pub(super) use self::stream::Stream;
 use self::tls::Tls;
+pub(super) use self::tls::{asks_for_turn, check_name};
 use self::token::{Identity, TokenVerifier, bearer, guest_token};
 use self::traffic::TrafficLimits;
 pub(super) use self::traffic::TrafficMeter;
@@ -84,6 +85,8 @@ pub(super) struct EdgeConfig {
     pub(super) jwt_key: Option<PathBuf>,
     /// Certificate chain and private key.
     pub(super) tls: Option<(PathBuf, PathBuf)>,
+    /// TURN over TLS shares the port.
+    pub(super) turn_over_tls: bool,
     pub(super) reports: Option<PathBuf>,
     /// Only its owner can be called here, by a ring.
     pub(super) ring_only: Option<RingOnly>,
@@ -164,7 +167,7 @@ impl Edge {
         let tls = config
             .tls
             .as_ref()
-            .map(|(cert, key)| Tls::read(cert, key))
+            .map(|(cert, key)| Tls::read(cert, key, config.turn_over_tls))
             .transpose()?;
         let reports = config
             .reports
@@ -210,6 +213,11 @@ impl Edge {
     /// Whether clients can become banned while they are connected.
     fn has_ban_list(&self) -> bool {
         self.config.ban_file.is_some()
+    }
+
+    /// Whether TURN over TLS shares the port.
+    pub(super) fn takes_turn(&self) -> bool {
+        self.config.turn_over_tls
     }
 
     /// Reads the certificate, the token key and the ban list again, and reopens the report file. A
