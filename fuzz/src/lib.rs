@@ -27,7 +27,7 @@ use tandem_signaling::server::{admin_command, answer_upgrade};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by name.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 18] = [
     ("admin_command", admin_command),
     ("camera_frame", camera_frame),
     ("checks", fuzzing::datagrams),
@@ -41,6 +41,7 @@ pub const TARGETS: [Target; 17] = [
     ("rtcp", rtcp),
     ("server_message", server_message),
     ("settings_file", settings_file),
+    ("turn", turn),
     ("turn_stream", fuzzing::turn_stream),
     ("upgrade_request", upgrade_request),
     ("video_packets", video_packets),
@@ -189,6 +190,11 @@ fn settings_file(input: &[u8]) {
         (settings, None),
         "they are the same afterwards"
     );
+}
+
+/// Packets of hostile clients and peers of the TURN server.
+fn turn(input: &[u8]) {
+    tandem_turn::fuzzing::packets(input, Instant::now());
 }
 
 /// Anything that arrives before the WebSocket: the server accepts it, answers it, or waits for more.

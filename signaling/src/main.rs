@@ -143,6 +143,10 @@ async fn run(args: Args) -> anyhow::Result<()> {
         builder = builder.turn(args.turn_url, secret, args.turn_ttl);
     }
 
+    if let Some(settings) = args.turn.settings(args.turn_ttl) {
+        builder = builder.turn_server(settings);
+    }
+
     // Before the start, so that no signal is missed.
     let mut signals = Signals::listen()?;
     let server = builder.start().await?;

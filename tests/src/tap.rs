@@ -45,6 +45,15 @@ impl Tap {
         Self::changing(server, |_| {})
     }
 
+    /// The same at this address, for example of a host of a [`Network`](crate::Network). Port 0 picks a
+    /// free one.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub fn start_at(address: &str, server: SocketAddr) -> Result<Self> {
+        Self::listen(address, server, |_| {})
+    }
+
     /// Starts a proxy to the server at `server` that changes each message from the server.
     ///
     /// # Errors
@@ -53,7 +62,15 @@ impl Tap {
         server: SocketAddr,
         change: impl Fn(&mut Value) + Send + Sync + 'static,
     ) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
+        Self::listen("127.0.0.1:0", server, change)
+    }
+
+    fn listen(
+        address: &str,
+        server: SocketAddr,
+        change: impl Fn(&mut Value) + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
         let wire = Arc::new(Wire {
             server,

@@ -2,13 +2,14 @@
 //! Where it cannot, the report says why.
 
 #![cfg(target_os = "linux")]
+#![allow(clippy::print_stdout, reason = "tests print what they measure")]
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use serde_json::Value;
-use tandem_tests::authority::{Authority, Validity};
+use tandem_tests::authority::{Authority, Identity, Validity};
 use tandem_tests::{Coturn, Network, Outcome, Part, ServerProcess, Tandem, built, require};
 
 /// Limit for a call of a few seconds from start to exit, on a busy machine.
@@ -60,10 +61,14 @@ fn signaling(network: &Network, address: &str, turn: &[&str], secret: &str) -> S
 
 /// Both people start a call with these arguments.
 fn call(network: &Network, server: &ServerProcess, arguments: &[&str]) -> [Outcome; 2] {
-    let url = server.url();
+    call_at(network, &server.url(), arguments)
+}
+
+/// The same at the server with this address.
+fn call_at(network: &Network, url: &str, arguments: &[&str]) -> [Outcome; 2] {
     let usual = [
         "--signaling",
-        &url,
+        url,
         "--room",
         "turn",
         "--duration",
@@ -260,4 +265,42 @@ fn a_server_without_turn_is_told_where_no_direct_route_exists() {
         "one side at least says why: {:?}",
         problems.collect::<Vec<_>>()
     );
+}
+
+/// The signaling server with a TURN server of its own, both behind TLS on port 443.
+fn all_in_one(network: &Network, authority: &Authority) -> (ServerProcess, Identity) {
+    let identity = authority
+        .sign(&["10.9.0.1"], Validity::Valid)
+        .expect("a certificate");
+    let mut command = network.host(SERVERS).command(built("tandem-signaling"));
+    command.args(["--listen", "10.9.0.1:443", "--turn-listen", "10.9.0.1:3478"]);
+    command.args(["--turn-tls-name", "10.9.0.1"]);
+    command.arg("--tls-cert").arg(&identity.cert);
+    command.arg("--tls-key").arg(&identity.key);
+    let server = ServerProcess::start_command(command).expect("the server starts");
+
+    (server, identity)
+}
+
+#[test]
+fn through_port_443_alone_a_call_needs_nothing_but_the_signaling_server() {
+    require!(Part::Network);
+    let network = network();
+    network
+        .host(FIREWALL)
+        .pass_only_tcp(443)
+        .expect("only port 443");
+    let authority = Authority::new().expect("an authority");
+    let _server = all_in_one(&network, &authority);
+    let trust = ["--ca-file", authority.file().to_str().expect("UTF-8")];
+
+    let outcomes = call_at(&network, "https://10.9.0.1", &trust);
+    assert_relayed(&outcomes, "tls");
+    for outcome in &outcomes {
+        println!(
+            "connected after {} ms, first frame after {} ms",
+            outcome.figure("/timingsMs/connected"),
+            outcome.figure("/timingsMs/firstRemoteFrame")
+        );
+    }
 }

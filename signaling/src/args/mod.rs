@@ -3,6 +3,7 @@
 //! file, the file overrides the default.
 
 mod file;
+mod turn;
 pub(crate) mod values;
 
 use std::ffi::OsString;
@@ -13,6 +14,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
+use turn::TurnArgs;
 use values::{cidr, days, duration, redis_url, stun_url, turn_url, web_url};
 
 /// The signaling server of Tandem: matches two people and passes their WebRTC handshake on.
@@ -134,6 +136,10 @@ pub(crate) struct Args {
     #[arg(long, env = "TANDEM_SIGNALING_STUN_URL", value_delimiter = ',', value_name = "URL", value_parser = stun_url)]
     #[arg(help_heading = "STUN and TURN")]
     pub(crate) stun_url: Vec<String>,
+
+    /// The TURN server in this program.
+    #[command(flatten)]
+    pub(crate) turn: TurnArgs,
 
     /// Serve wss:// with this certificate chain (PEM). Read again on SIGHUP.
     #[arg(
@@ -468,13 +474,15 @@ impl Args {
             _ => {}
         }
 
-        if !self.turn_url.is_empty() && self.turn_ttl < Duration::from_secs(1) {
+        let has_turn = !(self.turn_url.is_empty() && self.turn.turn_listen.is_empty());
+        if has_turn && self.turn_ttl < Duration::from_secs(1) {
             return Err(
                 "--turn-ttl must be at least 1s, or every credential has expired before it is used"
                     .into(),
             );
         }
 
+        self.turn.check()?;
         match (&self.tls_cert, &self.tls_key) {
             (Some(_), None) => {
                 return Err("--tls-cert needs --tls-key, the certificate's private key".into());

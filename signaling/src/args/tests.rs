@@ -125,6 +125,22 @@ fn settings_that_do_not_fit_together_are_refused() {
             ],
             "--turn-ttl",
         ),
+        (&["--turn-external-ip", "192.0.2.1"], "--turn-listen"),
+        (&["--turn-allow-peer", "10.0.0.0/8"], "--turn-listen"),
+        (&["--turn-tls-name", "a.example"], "--turn-listen"),
+        (
+            &[
+                "--turn-listen",
+                "0.0.0.0:3478",
+                "--turn-external-ip",
+                "192.0.2.1,192.0.2.2",
+            ],
+            "--turn-external-ip",
+        ),
+        (
+            &["--turn-listen", "127.0.0.1:0", "--turn-ttl", "0"],
+            "--turn-ttl",
+        ),
         (&["--tls-cert", "x"], "--tls-key"),
         (&["--tls-key", "x"], "--tls-cert"),
         (&["--log-level", "loud=very=much"], "--log-level"),

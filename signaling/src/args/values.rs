@@ -1,5 +1,6 @@
 //! Parsers for single values: durations, URLs, address ranges.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -100,6 +101,15 @@ pub(super) fn cidr(text: &str) -> Result<IpNet, String> {
     text.parse::<IpNet>()
         .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
         .map_err(|_| "write it like 10.0.0.0/8, 2001:db8::/32 or 192.0.2.7".into())
+}
+
+/// Parses `49152-65535`, or a single port.
+pub(super) fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match (first.trim().parse(), last.trim().parse()) {
+        (Ok(first), Ok(last)) if 0 < first && first <= last => Ok(first..=last),
+        _ => Err("write it like 49152-65535".into()),
+    }
 }
 
 /// Checks `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, roughly: the client library parses it.
@@ -236,6 +246,15 @@ mod tests {
             "ftp://a",
         ] {
             assert!(web_url(bad).is_err(), "{bad:?} is not valid");
+        }
+    }
+
+    #[test]
+    fn a_range_of_ports_has_a_first_and_a_last_one() {
+        assert_eq!(port_range("49152-65535"), Ok(49_152..=65_535));
+        assert_eq!(port_range("5000"), Ok(5000..=5000));
+        for bad in ["", "-", "0-9", "2-1", "1-65536", "a-b", "1-2-3"] {
+            assert!(port_range(bad).is_err(), "{bad:?} is not a range");
         }
     }
 

@@ -310,6 +310,13 @@ pub struct PartnerFound {
     /// for each other. False where the server does not know.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub both_private: bool,
+    /// STUN and TURN servers for this call, instead of those in `user_registered`. `None`: those are
+    /// for any call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ice_servers: Option<Vec<IceServer>>,
+    /// How long the credentials in `ice_servers` are valid, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ice_servers_ttl: Option<u64>,
 }
 
 /// An offer, as the partner sent it.

@@ -1,4 +1,5 @@
-//! From an accepted socket to a WebSocket: TLS, the HTTP request, and the answer to it.
+//! From an accepted socket to a WebSocket: TLS, the HTTP request, and the answer to it. A client that
+//! speaks TURN goes on to the TURN server, which has a limit of its own for what follows.
 #![expect(
     clippy::disallowed_methods,
     reason = "a shell: it reads the clock for the limits"
@@ -20,7 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 
 use super::connection::{self, socket_config};
 use super::edge::token::Identity;
-use super::edge::{Metrics, Rejection, Slot, Stream};
+use super::edge::{Metrics, Rejection, Slot, Stream, asks_for_turn};
 use super::http::{Answer, Head, HeadError, read_head, takes_gzip};
 use super::shared::Shared;
 
@@ -72,6 +73,10 @@ async fn upgrade(stream: TcpStream, remote: SocketAddr, shared: &Arc<Shared>) ->
     let mut stream = match &shared.edge.tls {
         None => Stream::plain(stream),
         Some(tls) => match tls.accept(stream).await {
+            Ok(encrypted) if shared.edge.takes_turn() && asks_for_turn(&encrypted) => {
+                serve_turn(Stream::tls(encrypted), remote, Vec::new(), shared);
+                return None;
+            }
             Ok(encrypted) => Stream::tls(encrypted),
             Err(error) => {
                 tracing::debug!(%error, "TLS handshake failed");
@@ -83,6 +88,15 @@ async fn upgrade(stream: TcpStream, remote: SocketAddr, shared: &Arc<Shared>) ->
     let Head { request, rest } = match read_head(&mut stream).await {
         Ok(head) => head,
         Err(HeadError::Gone) => return None,
+        // Browsers name no protocol for TURN in the handshake.
+        Err(HeadError::Stun(first)) if shared.edge.takes_turn() => {
+            serve_turn(stream, remote, first, shared);
+            return None;
+        }
+        Err(HeadError::Stun(_)) => {
+            let answer = Answer::new(400, "This is not a proper HTTP/1.1 request.");
+            return refuse(&mut stream, &answer, &Method::GET, shared).await;
+        }
         Err(HeadError::Reject(answer)) => {
             return refuse(&mut stream, &answer, &Method::GET, shared).await;
         }
@@ -112,10 +126,36 @@ async fn upgrade(stream: TcpStream, remote: SocketAddr, shared: &Arc<Shared>) ->
         }
         // The owner of a ring-only server tells nobody more than that someone is there.
         _ if shared.edge.is_ring_only() => Answer::new(404, "Nothing here."),
+        "/turn-test" => turn_test(&request, remote, shared).await,
         path => plain_answer(path, &request, remote, shared),
     };
 
     refuse(&mut stream, &answer, request.method(), shared).await
+}
+
+/// Tests the TURN server in this program for someone who may ask.
+async fn turn_test(request: &Request, remote: SocketAddr, shared: &Shared) -> Answer {
+    let Some(test) = &shared.config.turn_test else {
+        return Answer::new(
+            404,
+            "There is no TURN server in this program (turn-listen).",
+        );
+    };
+
+    match shared
+        .edge
+        .admit_visit(request, remote.ip(), Instant::now())
+    {
+        Ok(()) => test.answer().await,
+        Err(over) => over,
+    }
+}
+
+/// Hands a client over to the TURN server.
+fn serve_turn(stream: Stream, remote: SocketAddr, first: Vec<u8>, shared: &Shared) {
+    if let Some(turn) = &shared.config.turn_server {
+        turn.serve_stream(stream, remote, first);
+    }
 }
 
 /// The answer to a request for anything but the WebSocket.

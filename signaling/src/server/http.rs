@@ -43,6 +43,14 @@ impl Answer {
         }
     }
 
+    /// The same with a text that was made for this answer.
+    pub(super) fn text(status: u16, text: String) -> Self {
+        Self {
+            body: text.into(),
+            ..Self::new(status, "")
+        }
+    }
+
     /// The metrics, as [`Metrics::text`](super::edge::Metrics::text) writes them.
     pub(super) fn metrics(text: String, content_type: &'static str) -> Self {
         Self {
@@ -144,6 +152,13 @@ pub(super) enum HeadError {
     Reject(Answer),
     /// The client is gone.
     Gone,
+    /// It speaks STUN: these are its first bytes.
+    Stun(Vec<u8>),
+}
+
+/// Whether bytes begin like a STUN message, with two zero bits (RFC 8489 §5), and so like no HTTP request.
+fn is_stun(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|first| first >> 6 == 0)
 }
 
 /// Reads one request head. The caller sets a timeout.
@@ -152,6 +167,7 @@ pub(super) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Result<H
     loop {
         match stream.read_buf(&mut bytes).await {
             Ok(0) | Err(_) => return Err(HeadError::Gone),
+            Ok(_) if is_stun(&bytes) => return Err(HeadError::Stun(bytes)),
             Ok(_) => {}
         }
 

@@ -4,25 +4,30 @@
 //! draft-uberti-behave-turn-rest-00 §2.2). The username is `expiry:userId`, with the expiry in Unix
 //! seconds. The password is the username's HMAC-SHA1, in base64, with a secret that the signaling
 //! server shares with the TURN server, which therefore needs no list of users.
+//!
+//! The TURN server in this program takes the same credentials. For a client that is in a call, their
+//! user name is `expiry:userId:sessionId`. Everybody else, known or not, gets some that are valid for
+//! two minutes: they are for a call that begins now.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use ring::hmac;
-
-use crate::message::{IceServer, IceServers, UserId};
+use crate::message::{IceServer, IceServers, SessionId, UserId};
 
 /// The lifetime to announce for servers without credentials. Nothing about them expires, but after
 /// a day clients ask again and learn of a change.
 const TTL_WITHOUT_CREDENTIALS: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long credentials for the TURN server in this program are valid outside of a call.
+const TTL_WITHOUT_CALL: Duration = Duration::from_secs(120);
 
 /// Makes the `iceServers` for each client.
 #[derive(Debug, Clone)]
 pub(super) struct IceSource {
     stun_urls: Vec<String>,
     turn: Option<Turn>,
+    /// The TURN server in this program.
+    own_turn: Option<Turn>,
 }
 
 /// The TURN servers, and the secret that they share with this server.
@@ -46,13 +51,35 @@ impl fmt::Debug for Turn {
 
 impl IceSource {
     pub(super) fn new(stun_urls: Vec<String>, turn: Option<Turn>) -> Self {
-        Self { stun_urls, turn }
+        Self {
+            stun_urls,
+            turn,
+            own_turn: None,
+        }
     }
 
-    /// The servers for one user, with credentials that are valid from `now`. The TURN server
-    /// compares the expiry with its own clock.
-    pub(super) fn for_user(&self, user: &UserId, now: SystemTime) -> IceServers {
-        let mut ice_servers = Vec::with_capacity(2);
+    /// The same with the TURN server in this program.
+    pub(super) fn with_own_turn(mut self, turn: Option<Turn>) -> Self {
+        self.own_turn = turn;
+        self
+    }
+
+    /// Whether a call has credentials of its own.
+    pub(super) fn binds_to_calls(&self) -> bool {
+        self.own_turn.is_some()
+    }
+
+    /// The servers for one user, with credentials that are valid from `now`, and for the call that
+    /// the user is in. The TURN server compares the expiry with its own clock.
+    pub(super) fn for_user(
+        &self,
+        user: &UserId,
+        session: Option<&SessionId>,
+        now: SystemTime,
+    ) -> IceServers {
+        // With a clock before 1970, the TURN server refuses the credentials.
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut ice_servers = Vec::with_capacity(3);
         if !self.stun_urls.is_empty() {
             ice_servers.push(IceServer {
                 urls: self.stun_urls.clone(),
@@ -61,34 +88,42 @@ impl IceSource {
             });
         }
 
-        let Some(turn) = &self.turn else {
-            return IceServers {
-                ice_servers,
-                ttl: TTL_WITHOUT_CREDENTIALS.as_secs(),
+        let mut ttl = None;
+        if let Some(turn) = &self.own_turn {
+            let (lifetime, name) = match session {
+                Some(session) => {
+                    let name = format!("{}:{}", user.as_str(), session.as_str());
+                    (turn.ttl, name)
+                }
+                None => (turn.ttl.min(TTL_WITHOUT_CALL), user.as_str().to_owned()),
             };
-        };
+            ice_servers.push(turn.entry(&name, now + lifetime));
+            ttl = Some(lifetime);
+        }
 
-        // With a clock before 1970, the TURN server refuses the credentials.
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let username = format!("{}:{}", (now + turn.ttl).as_secs(), user.as_str());
-        let credential = credential(&turn.secret, &username);
-
-        ice_servers.push(IceServer {
-            urls: turn.urls.clone(),
-            username: Some(username),
-            credential: Some(credential),
-        });
+        if let Some(turn) = &self.turn {
+            ice_servers.push(turn.entry(user.as_str(), now + turn.ttl));
+            ttl = Some(ttl.map_or(turn.ttl, |ttl: Duration| ttl.min(turn.ttl)));
+        }
 
         IceServers {
             ice_servers,
-            ttl: turn.ttl.as_secs(),
+            ttl: ttl.unwrap_or(TTL_WITHOUT_CREDENTIALS).as_secs(),
         }
     }
 }
 
-fn credential(secret: &str, username: &str) -> String {
-    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret.as_bytes());
-    STANDARD.encode(hmac::sign(&key, username.as_bytes()))
+impl Turn {
+    /// The entry for a user, with a password that is valid until `expiry`, since 1970.
+    fn entry(&self, name: &str, expiry: Duration) -> IceServer {
+        let username = format!("{}:{name}", expiry.as_secs());
+        let credential = tandem_turn::password(&self.secret, &username);
+        IceServer {
+            urls: self.urls.clone(),
+            username: Some(username),
+            credential: Some(credential),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -104,20 +139,11 @@ mod tests {
     }
 
     #[test]
-    fn the_credential_is_what_openssl_computes() {
-        // printf 1700000600:x | openssl dgst -sha1 -hmac north -binary | base64
-        assert_eq!(
-            credential("north", "1700000600:x"),
-            "sBE/FOZj4klWwcaVssvogqbt/AM="
-        );
-    }
-
-    #[test]
     fn the_username_holds_the_expiry_and_the_user() {
         let source = IceSource::new(vec!["stun:a".into()], Some(turn()));
         let now = UNIX_EPOCH + Duration::from_millis(1_700_000_000_900);
         let user = UserId::from(uuid::Uuid::from_u128(7).to_string());
-        let IceServers { ice_servers, ttl } = source.for_user(&user, now);
+        let IceServers { ice_servers, ttl } = source.for_user(&user, None, now);
 
         assert_eq!(ttl, 600);
         assert_eq!(
@@ -131,15 +157,42 @@ mod tests {
         assert_eq!(name, "1700000600:00000000-0000-0000-0000-000000000007");
         assert_eq!(
             ice_servers[1].credential.as_deref(),
-            Some(credential("north", name).as_str())
+            Some(tandem_turn::password("north", name).as_str())
         );
     }
 
     #[test]
     fn without_configured_servers_the_list_is_empty() {
         let IceServers { ice_servers, ttl } =
-            IceSource::new(Vec::new(), None).for_user(&UserId::from("x"), UNIX_EPOCH);
+            IceSource::new(Vec::new(), None).for_user(&UserId::from("x"), None, UNIX_EPOCH);
         assert!(ice_servers.is_empty() && ttl == 86_400);
+    }
+
+    #[test]
+    fn the_own_turn_server_gives_two_minutes_and_a_call_its_time() {
+        let own = Turn {
+            urls: vec!["turn:b:3478".into()],
+            secret: "own".into(),
+            ttl: Duration::from_secs(3600),
+        };
+        let source = IceSource::new(Vec::new(), Some(turn())).with_own_turn(Some(own));
+        let now = UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let names = |servers: &IceServers| -> Vec<String> {
+            servers
+                .ice_servers
+                .iter()
+                .filter_map(|server| server.username.clone())
+                .collect()
+        };
+
+        let idle = source.for_user(&UserId::from("ann"), None, now);
+        assert_eq!(names(&idle), ["1000120:ann", "1000600:ann"]);
+        assert_eq!(idle.ttl, 120, "the shorter one");
+
+        let call = SessionId::from("call");
+        let in_call = source.for_user(&UserId::from("ann"), Some(&call), now);
+        assert_eq!(names(&in_call), ["1003600:ann:call", "1000600:ann"]);
+        assert_eq!(in_call.ttl, 600);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
-use super::edge::{Acceptor, Edge, EdgeConfig, RingOnly};
+use super::edge::{Acceptor, Edge, EdgeConfig, RingOnly, check_name};
 use super::guest_page::GuestPages;
 use super::handshake::serve_socket;
 use super::hub::cluster::messages::NodeId;
@@ -34,6 +34,7 @@ use super::moderation::restrict::RestrictRule;
 use super::moderation::webhook;
 use super::shared::{PendingReport, Shared, ShellConfig};
 use super::store::{self, RedisStore};
+use super::turn::{self, TurnSettings};
 use crate::message::ClaimToken;
 
 /// For connections to send their close frames at the end of a shutdown, and for the store to learn
@@ -63,6 +64,10 @@ pub enum StartError {
     /// cause.
     #[error("{0}")]
     Settings(String),
+    /// The TURN server in this program cannot start: an address that it cannot have, or one that is
+    /// missing in the settings. The text names it.
+    #[error("{0}")]
+    Turn(String),
 }
 
 /// The settings of a server. Every one has a default.
@@ -87,6 +92,7 @@ pub struct SignalingServerBuilder {
     edge: EdgeConfig,
     stun_urls: Vec<String>,
     turn: Option<Turn>,
+    turn_server: Option<TurnSettings>,
     redis: Option<String>,
     download_url: Option<String>,
     admin_socket: Option<PathBuf>,
@@ -107,6 +113,7 @@ impl Default for SignalingServerBuilder {
             },
             stun_urls: Vec::new(),
             turn: None,
+            turn_server: None,
             redis: None,
             download_url: None,
             admin_socket: None,
@@ -284,6 +291,12 @@ impl SignalingServerBuilder {
         self
     }
 
+    /// Runs a TURN server in this program, and gives it to clients.
+    pub fn turn_server(mut self, settings: TurnSettings) -> Self {
+        self.turn_server = Some(settings);
+        self
+    }
+
     /// Joins a cluster: nodes that share the Redis at this URL (`redis://…`) match each other's
     /// users. Without the feature `redis`, [`start`](Self::start) returns an error.
     pub fn redis(mut self, url: impl Into<String>) -> Self {
@@ -321,7 +334,7 @@ impl SignalingServerBuilder {
     ///
     /// # Errors
     /// [`StartError::Settings`] if a file is missing or not valid, [`StartError::Listen`] if the
-    /// address cannot be bound.
+    /// address cannot be bound, [`StartError::Turn`] if the TURN server cannot start.
     pub async fn start(mut self) -> Result<SignalingServer, StartError> {
         if self.edge.ring_only.is_some() && self.redis.is_some() {
             return Err(StartError::Settings(RING_ONLY_NODE.to_owned()));
@@ -330,6 +343,9 @@ impl SignalingServerBuilder {
         self.edge.moderation.is_node = self.redis.is_some();
         let encrypted = self.edge.tls.is_some();
         let guest_page = self.edge.guest_page;
+        self.edge.turn_over_tls =
+            takes_turn_over_tls(self.turn_server.as_ref(), self.edge.tls.as_ref())
+                .map_err(StartError::Settings)?;
         let edge = Edge::new(self.edge).map_err(StartError::Settings)?;
         let admin = admin_socket(self.admin_socket.as_deref()).map_err(StartError::Settings)?;
         let cannot_listen = |source| StartError::Listen {
@@ -342,6 +358,15 @@ impl SignalingServerBuilder {
 
         // Everything that needs the time of day gets it from here.
         let clock: fn() -> SystemTime = SystemTime::now;
+        let (mut turn_server, mut turn_test, mut own_turn) = (None, None, None);
+        if let Some(settings) = self.turn_server {
+            let started = turn::start(settings, local_addr.port(), clock);
+            let started = started.await.map_err(StartError::Turn)?;
+            turn_server = Some(started.runner);
+            turn_test = Some(started.test);
+            own_turn = Some(started.turn);
+        }
+
         let holds = Holds {
             interests: Duration::from_secs(5),
             rematch: Duration::from_secs(10),
@@ -369,7 +394,7 @@ impl SignalingServerBuilder {
             takes_reports: edge.moderation.reports.is_some() || node.is_some(),
             clock,
             node,
-            ice: IceSource::new(self.stun_urls, self.turn),
+            ice: IceSource::new(self.stun_urls, self.turn).with_own_turn(own_turn),
             holds,
         };
 
@@ -377,6 +402,8 @@ impl SignalingServerBuilder {
             heartbeat: self.heartbeat,
             silent: self.silent,
             pages: GuestPages::new(self.download_url.as_deref(), guest_page),
+            turn_server,
+            turn_test,
         };
 
         let hub = Hub::new(hub_config, Box::new(Uuid::new_v4));
@@ -407,6 +434,27 @@ impl SignalingServerBuilder {
             admin_task,
             webhook_task,
         })
+    }
+}
+
+/// Whether the port of HTTPS takes TURN, too.
+fn takes_turn_over_tls(
+    turn: Option<&TurnSettings>,
+    tls: Option<&(PathBuf, PathBuf)>,
+) -> Result<bool, String> {
+    let Some(turn) = turn else {
+        return Ok(false);
+    };
+
+    match (&turn.tls_name, tls) {
+        (Some((name, _)), Some((cert, _))) => check_name(cert, name).map(|()| true),
+        (Some(_), None) => Err(
+            "--turn-tls-name needs --tls-cert: TURN over TLS uses the port on which this program does \
+             TLS itself. Behind a proxy that does it, clients have TURN over UDP and TCP only"
+                .into(),
+        ),
+        // The self-test says so.
+        (None, _) => Ok(false),
     }
 }
 

@@ -14,7 +14,7 @@
 //! - `shared`: the lock around the hub, and what carries out its effects.
 //! - `hub` and `matchmaker`: the rules, sans-IO. `ice`: the TURN credentials they hand out.
 //! - `moderation`: reports, bans, and the admin socket.
-//! - `store`: Redis, for several nodes.
+//! - `store`: Redis, for several nodes. `turn`: the TURN server beside them, a crate of its own.
 
 mod client_key;
 mod connection;
@@ -36,6 +36,8 @@ mod outbound;
 mod shared;
 mod shrink;
 mod store;
+mod turn;
+mod turn_test;
 
 pub use connection::socket_config;
 #[doc(hidden)]
@@ -44,3 +46,4 @@ pub use lifecycle::{SignalingServer, SignalingServerBuilder, StartError};
 #[cfg(unix)]
 pub use moderation::admin::ask_admin;
 pub use moderation::admin::{AdminCommand, MAX_ADMIN_COMMAND_BYTES};
+pub use turn::{TurnQuotas, TurnSettings};

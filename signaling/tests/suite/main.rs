@@ -33,6 +33,10 @@ mod program;
 #[cfg(unix)]
 mod tls;
 #[cfg(unix)]
+mod turn_server;
+#[cfg(unix)]
+mod turn_tls;
+#[cfg(unix)]
 mod webhook;
 
 #[cfg(all(target_os = "linux", feature = "redis"))]

@@ -23,14 +23,14 @@ use crate::support::{DEADLINE, raw, within};
 type Socket = WebSocketStream<TlsStream<TcpStream>>;
 
 /// A certificate and its key, in files that the server reads.
-struct Files {
+pub(crate) struct Files {
     _folder: tempfile::TempDir,
-    cert: PathBuf,
-    key: PathBuf,
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 impl Files {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (cert, key) = (
             folder.path().join("cert.pem"),
@@ -55,8 +55,13 @@ impl Files {
     }
 }
 
-/// A client that trusts the certificate in this file and no other.
-async fn connect(address: SocketAddr, cert: &Path) -> io::Result<Socket> {
+/// The handshake of a client that trusts the certificate in this file and no other, and names these
+/// protocols.
+pub(crate) async fn handshake(
+    address: SocketAddr,
+    cert: &Path,
+    protocols: &[&[u8]],
+) -> io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_file(cert).expect("a certificate"))
@@ -64,20 +69,26 @@ async fn connect(address: SocketAddr, cert: &Path) -> io::Result<Socket> {
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
     let config =
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = config
+    let mut config = config
         .expect("versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     let stream = TcpStream::connect(address)
         .await
         .expect("the server listens");
     let name = ServerName::try_from("localhost").expect("a name");
-    let stream = within(
+
+    within(
         "TLS",
         TlsConnector::from(Arc::new(config)).connect(name, stream),
     )
-    .await?;
+    .await
+}
 
+/// A registered client that trusts the certificate in this file and no other.
+async fn connect(address: SocketAddr, cert: &Path) -> io::Result<Socket> {
+    let stream = handshake(address, cert, &[]).await?;
     let mut socket = client_async("wss://localhost/ws", stream)
         .await
         .expect("an upgrade")

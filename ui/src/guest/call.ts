@@ -99,6 +99,9 @@ export class Call {
       case "startPeer":
         this.#startPeer(effect);
         return;
+      case "useServers":
+        this.#peer?.useServers(effect.iceServers);
+        return;
       case "codeTimedOut":
         this.#peer?.codeTimedOut();
         return;

@@ -31,6 +31,8 @@ const FOUND: Found = {
   userName: "Ben",
   userPicture: null,
   initiator: true,
+  iceServers: null,
+  iceServersTtl: null,
 };
 
 const OFFER = {
@@ -99,6 +101,40 @@ describe("a guest", () => {
     expect(machine.phase).toMatchObject({ kind: "knocking", ringing: false });
     receive({ type: "searching", ringing: true });
     expect(machine.phase).toMatchObject({ kind: "knocking", ringing: true });
+  });
+
+  it("uses the servers of its call, and asks for fresh ones in time", () => {
+    const turn = (credential: string) => [{ urls: ["turn:turn"], username: "u", credential }];
+    const { act, receive, wait } = guest();
+    act({ type: "knock", name: "Ada" });
+    const found = { ...FOUND, iceServers: turn("call"), iceServersTtl: 600 };
+    const effects = receive({ ...REGISTERED, iceServers: turn("any") }, found);
+    expect(effects.at(-1)).toMatchObject({ type: "startPeer", iceServers: turn("call") });
+    act({ type: "peer", state: "connected" });
+
+    const asks = { type: "get_ice_servers" };
+    const heard = (message: ServerMessage) => receive(message);
+    const quiet = (ms: number) => {
+      const messages = [];
+      // The server is heard all the time, or it would count as lost.
+      for (let at = 0; at < ms; at += 10_000) {
+        messages.push(...sent(wait(10_000)));
+        heard({ type: "other" });
+      }
+      return messages;
+    };
+    expect(quiet(440_000)).not.toContainEqual(asks);
+    expect(quiet(10_000)).toContainEqual(asks);
+    expect(receive({ type: "ice_servers", iceServers: turn("fresh"), ttl: 600 })).toEqual([
+      { type: "useServers", iceServers: turn("fresh") },
+    ]);
+
+    act({ type: "socketClosed" });
+    wait(1_000);
+    receive({ ...REGISTERED, iceServers: turn("any") }, { type: "resumed", sessionId: "session" });
+    expect(sent(wait(5_000)), "those of a registration are short-lived").toContainEqual(asks);
+    act({ type: "leave" });
+    expect(sent(wait(3_600_000))).not.toContainEqual(asks);
   });
 
   it("gives no name that nobody can see", () => {

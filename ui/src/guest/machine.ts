@@ -2,6 +2,7 @@
 // and the time go in, effects come out. `call.ts` carries them out.
 
 import type { Verdict } from "./code-check";
+import { IceServers } from "./ice-servers";
 import type { ClientMessage, Found, Registered, ServerMessage, Signal } from "./protocol";
 import { canBeSeen } from "../text";
 
@@ -79,6 +80,8 @@ export type Effect =
   | { type: "send"; message: ClientMessage }
   | { type: "disconnect" }
   | { type: "startPeer"; sessionId: string; initiator: boolean; iceServers: RTCIceServer[] }
+  /** The next route is looked for with these. */
+  | { type: "useServers"; iceServers: RTCIceServer[] }
   /** The partner has not shown in time that they know the words. */
   | { type: "codeTimedOut" }
   /** The partner has left: its last move, which says why, may still wait for its turn. */
@@ -193,6 +196,7 @@ export class Machine {
   #connectingSinceMs = 0;
   #probeMs: number = PROBE_MS[0];
 
+  readonly #iceServers = new IceServers();
   readonly #deadlines: Record<Deadline, number> = { ...NEVER };
 
   /** `random` returns a number from 0 to 1. */
@@ -203,7 +207,7 @@ export class Machine {
 
   /** When to pass a `time`; `Infinity`: not at all. */
   get deadlineMs(): number {
-    return Math.min(...Object.values(this.#deadlines));
+    return Math.min(this.#iceServers.deadlineMs, ...Object.values(this.#deadlines));
   }
 
   handle(input: Input, nowMs: number): Effect[] {
@@ -348,6 +352,11 @@ export class Machine {
       case "partner_found":
         if (this.phase.kind === "knocking") this.#found(message, nowMs);
         return;
+      case "ice_servers":
+        this.#iceServers.fresh(message.iceServers, message.ttl, nowMs);
+        if (this.#session)
+          this.#effects.push({ type: "useServers", iceServers: message.iceServers });
+        return;
       case "signal":
         this.#signalled(message);
         return;
@@ -387,6 +396,7 @@ export class Machine {
   #register(registered: Registered, nowMs: number): void {
     const resumeToken = this.#resumeToken;
     this.#registered = registered;
+    this.#iceServers.registered(registered.iceServers, nowMs);
     this.#resumeToken = null;
     this.#attempts = 0;
     this.#deadlines.attempt = Infinity;
@@ -412,7 +422,8 @@ export class Machine {
     this.#deadlines.slow = nowMs + SLOW_MS;
     this.#deadlines.connect = nowMs + CONNECT_TIMEOUT_MS;
     this.#deadlines.code = nowMs + CODE_TIMEOUT_MS;
-    const iceServers = this.#registered?.iceServers ?? [];
+    this.#iceServers.found(found.iceServers, found.iceServersTtl, nowMs);
+    const iceServers = this.#iceServers.list;
     this.#effects.push({ type: "startPeer", sessionId: id, initiator, iceServers });
   }
 
@@ -494,6 +505,7 @@ export class Machine {
 
   #socketLost(nowMs: number): void {
     this.#isOpen = false;
+    this.#iceServers.lost();
     this.#deadlines.attempt = Infinity;
     this.#deadlines.probe = Infinity;
     this.#deadlines.ping = Infinity;
@@ -606,6 +618,7 @@ export class Machine {
     this.#registered = null;
     this.#resumeToken = null;
     this.#attempts = 0;
+    this.#iceServers.ended();
     Object.assign(this.#deadlines, NEVER);
     this.phase = { kind: "ended", reason, partner, durationMs };
   }
@@ -631,6 +644,7 @@ export class Machine {
       this.#send({ type: "ping", t: Math.round(nowMs) });
       this.#deadlines.ping = nowMs + (this.#registered?.heartbeatMs ?? Infinity);
     }
+    if (this.#iceServers.isDue(nowMs)) this.#send({ type: "get_ice_servers" });
     if (due("notice")) {
       this.#isSilent = true;
       this.#showSilence(nowMs);

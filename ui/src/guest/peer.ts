@@ -25,6 +25,9 @@ export interface PeerEvents {
 /** The local tracks, and what the user has switched off. */
 export type Sent = Pick<MediaState, "camera" | "microphone" | "muted" | "cameraOn">;
 
+/** The name of a description's side in ICE, which changes with each restart. */
+const iceUser = (sdp: string) => /^a=ice-ufrag:(.*)$/mu.exec(sdp)?.[1];
+
 export class Peer {
   /** The partner's tracks, at most one of each kind; none before the partner is verified. */
   readonly remote = new MediaStream();
@@ -43,6 +46,8 @@ export class Peer {
   #channel: RTCDataChannel | null = null;
   #sent: Sent;
   #isClosed = false;
+  /** Servers with fresh credentials, for the next route. */
+  #freshServers: RTCIceServer[] | null = null;
   readonly #route = new RouteWatch();
   #timer: ReturnType<typeof setInterval> | undefined;
 
@@ -123,7 +128,14 @@ export class Peer {
     if (!this.#isClosed) this.#events.checkFinished();
   }
 
+  /** Looks for the next route with these servers. Until then nothing changes. */
+  useServers(iceServers: RTCIceServer[]): void {
+    this.#freshServers = iceServers;
+  }
+
   receive(signal: Signal): void {
+    if (signal.kind === "description" && this.#looksForRoute(signal.description))
+      this.#applyServers();
     void this.#negotiation.receive(signal);
   }
 
@@ -132,7 +144,26 @@ export class Peer {
     // Until an offer that was lost on the way is answered, no other can be made. One without candidates
     // is as good as another.
     const isWaiting = this.#negotiation.repeatOffer();
-    if (!isWaiting || (!again && !this.#negotiation.holdsOffer)) this.#connection.restartIce();
+    if (isWaiting && again) return;
+    this.#applyServers();
+    if (!isWaiting || !this.#negotiation.holdsOffer) this.#connection.restartIce();
+  }
+
+  /** Whether the partner's offer makes both sides look for another route. */
+  #looksForRoute({ type, sdp }: RTCSessionDescriptionInit): boolean {
+    const before = this.#connection.currentRemoteDescription?.sdp;
+    return type === "offer" && before !== undefined && iceUser(before) !== iceUser(sdp ?? "");
+  }
+
+  #applyServers(): void {
+    const iceServers = this.#freshServers;
+    this.#freshServers = null;
+    if (!iceServers || this.#isClosed) return;
+    try {
+      this.#connection.setConfiguration({ ...this.#connection.getConfiguration(), iceServers });
+    } catch {
+      // The server has named one that this browser doesn't take: the older ones stay.
+    }
   }
 
   /** The local tracks have changed, or are switched off or on. */

@@ -39,6 +39,8 @@ describe("a message from the server", () => {
       userName: "Ben",
       userPicture: null,
       initiator: true,
+      iceServers: null,
+      iceServersTtl: null,
     });
     expect(parse({ type: "searching", room: "7", ringing: true })).toEqual({
       type: "searching",
@@ -79,6 +81,20 @@ describe("a message from the server", () => {
     });
     expect(message).toMatchObject({
       iceServers: [{ urls: ["stun:a"] }, { urls: ["turn:b"], username: "u", credential: "c" }],
+    });
+  });
+
+  it("names the servers of a call, and fresh ones", () => {
+    const iceServers = [{ urls: "turn:b", username: "u", credential: "c" }];
+    const read = [{ urls: ["turn:b"], username: "u", credential: "c" }];
+    expect(parse({ type: "partner_found", iceServers, iceServersTtl: 3600 })).toMatchObject({
+      iceServers: read,
+      iceServersTtl: 3600,
+    });
+    expect(parse({ type: "ice_servers", iceServers, ttl: 3600 })).toEqual({
+      type: "ice_servers",
+      iceServers: read,
+      ttl: 3600,
     });
   });
 

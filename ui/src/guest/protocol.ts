@@ -7,6 +7,7 @@ export type ClientMessage =
   | { type: "webrtc_answer"; to: string; answer: Described }
   | { type: "ice_candidate"; to: string; candidate: RTCIceCandidateInit | { pake: unknown } | null }
   | { type: "end_session"; sessionId: string }
+  | { type: "get_ice_servers" }
   | { type: "resume"; resumeToken: string; lastSeq: number; id: string }
   | { type: "ping"; t: number }
   | { type: "bye" };
@@ -37,6 +38,10 @@ export interface Found {
   userName: string;
   userPicture: string | null;
   initiator: boolean;
+  /** For this call; `null`: those of the registration are for any call. */
+  iceServers: RTCIceServer[] | null;
+  /** How long their credentials are valid, in s. */
+  iceServersTtl: number | null;
 }
 
 /** A message from the server, as far as a guest needs it. */
@@ -44,6 +49,7 @@ export type ServerMessage =
   | Registered
   | Found
   | { type: "searching"; ringing: boolean }
+  | { type: "ice_servers"; iceServers: RTCIceServer[]; ttl: number }
   | { type: "signal"; signal: Signal; sessionId: string; seq: number }
   | { type: "partner_left"; sessionId: string; reason: string }
   | { type: "partner_reconnecting" | "partner_resumed"; sessionId: string }
@@ -95,6 +101,14 @@ function known(message: Fields): ServerMessage | null {
         userName: text(message.userName),
         userPicture: text(message.userPicture) || null,
         initiator: message.initiator === true,
+        iceServers: Array.isArray(message.iceServers) ? iceServers(message.iceServers) : null,
+        iceServersTtl: typeof message.iceServersTtl === "number" ? message.iceServersTtl : null,
+      };
+    case "ice_servers":
+      return {
+        type: "ice_servers",
+        iceServers: iceServers(message.iceServers),
+        ttl: number(message.ttl),
       };
     case "webrtc_offer":
       return signal(message, description("offer", message.offer));

@@ -11,7 +11,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use tandem_turn::Stats;
 
+use super::turn_metrics::TurnMetrics;
 use crate::message::{ErrorCode, ServerMessage};
 
 /// The types of relayed messages, in the order of [`Metrics::relayed`].
@@ -154,15 +156,18 @@ pub(crate) struct Metrics {
     refused: [Counter; REFUSALS.len()],
     match_wait: Histogram,
     redis_latency: Histogram,
+    turn: TurnMetrics,
 }
 
-/// What only the hub knows, at the moment of a scrape.
+/// What only the hub and the TURN server know, at the moment of a scrape.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Levels {
     pub(crate) searching: usize,
     pub(crate) sessions: usize,
     pub(crate) bans: usize,
     pub(crate) draining: bool,
+    /// `None`: no TURN server in this program.
+    pub(crate) turn: Option<Stats>,
 }
 
 impl Metrics {
@@ -261,6 +266,7 @@ impl Metrics {
                 "Round trips to Redis",
                 &REDIS_LATENCY_BOUNDS,
             ),
+            turn: TurnMetrics::new(r),
             registry,
         };
 
@@ -350,26 +356,30 @@ impl Metrics {
         self.bans.set(level(levels.bans));
         self.draining.set(i64::from(levels.draining));
 
+        if let Some(stats) = &levels.turn {
+            self.turn.set(stats);
+        }
+
         let mut text = String::with_capacity(8 * 1024);
         encode(&mut text, &self.registry).expect("writing to a string cannot fail");
         text
     }
 }
 
-fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+pub(super) fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
     let gauge = Gauge::default();
     registry.register(name, help, gauge.clone());
     gauge
 }
 
-fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+pub(super) fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
     let counter = Counter::default();
     registry.register(name, help, counter.clone());
     counter
 }
 
 /// One counter for each value of a label, so that every series is there from the start.
-fn counters<const N: usize>(
+pub(super) fn counters<const N: usize>(
     registry: &mut Registry,
     name: &str,
     help: &str,
@@ -440,6 +450,13 @@ mod tests {
             sessions: 2,
             bans: 4,
             draining: false,
+            turn: Some(Stats {
+                open: 4,
+                relayed_packets: 9,
+                over_quota: 7,
+                dropped_over_rate: 8,
+                ..Stats::default()
+            }),
         });
 
         for line in [
@@ -456,6 +473,10 @@ mod tests {
             "tandem_reports_total{event=\"recorded\"} 0",
             "tandem_reports_total{event=\"updated\"} 1",
             "tandem_reports_total{event=\"failed\"} 1",
+            "tandem_turn_allocations 4",
+            "tandem_turn_packets_total 9",
+            "tandem_turn_refused_total{reason=\"quota\"} 7",
+            "tandem_turn_dropped_total{reason=\"bandwidth\"} 8",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }
@@ -487,6 +508,13 @@ mod tests {
             "# TYPE tandem_knocks_total counter",
             "# TYPE tandem_closed_total counter",
             "# TYPE tandem_refused_total counter",
+            "# TYPE tandem_turn_allocations gauge",
+            "# TYPE tandem_turn_allocated_total counter",
+            "# TYPE tandem_turn_packets_total counter",
+            "# TYPE tandem_turn_bytes_total counter",
+            "# TYPE tandem_turn_joined_packets_total counter",
+            "# TYPE tandem_turn_refused_total counter",
+            "# TYPE tandem_turn_dropped_total counter",
             "# TYPE tandem_match_wait_seconds histogram",
             "# TYPE tandem_redis_latency_seconds histogram",
         ] {

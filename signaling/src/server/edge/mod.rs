@@ -20,6 +20,7 @@ mod table;
 mod tls;
 pub(super) mod token;
 mod traffic;
+mod turn_metrics;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -44,6 +45,7 @@ use self::slot::OnlineTable;
 pub(super) use self::slot::Slot;
 pub(super) use self::stream::Stream;
 use self::tls::Tls;
+pub(super) use self::tls::{asks_for_turn, check_name};
 use self::token::{Identity, TokenVerifier, bearer, guest_token};
 use self::traffic::TrafficLimits;
 pub(super) use self::traffic::TrafficMeter;
@@ -84,6 +86,8 @@ pub(super) struct EdgeConfig {
     /// Certificate chain and private key.
     pub(super) tls: Option<(PathBuf, PathBuf)>,
     pub(super) moderation: ModerationConfig,
+    /// TURN over TLS shares the port.
+    pub(super) turn_over_tls: bool,
     /// Only its owner can be called here, by a ring.
     pub(super) ring_only: Option<RingOnly>,
 }
@@ -163,7 +167,7 @@ impl Edge {
         let tls = config
             .tls
             .as_ref()
-            .map(|(cert, key)| Tls::read(cert, key))
+            .map(|(cert, key)| Tls::read(cert, key, config.turn_over_tls))
             .transpose()?;
         let moderation = Moderation::new(config.moderation.clone())?;
         let bans = config
@@ -205,6 +209,11 @@ impl Edge {
     /// Whether clients can become banned while they are connected.
     pub(super) fn has_ban_list(&self) -> bool {
         self.config.ban_file.is_some()
+    }
+
+    /// Whether TURN over TLS shares the port.
+    pub(super) fn takes_turn(&self) -> bool {
+        self.config.turn_over_tls
     }
 
     /// Reads the certificate, the token key and the ban list again, and reopens the report file. A

@@ -5,30 +5,40 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use tokio::net::TcpStream;
+use tokio_rustls::rustls::client::verify_server_name;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::server::ParsedCertificate;
 use tokio_rustls::rustls::{Error, InconsistentKeys, ServerConfig};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{Accept, TlsAcceptor};
+
+const HTTP: &[u8] = b"http/1.1";
+/// TURN's name in ALPN (RFC 7443 §3).
+const TURN: &[u8] = b"stun.turn";
 
 /// Accepts TLS with the newest certificate.
 pub(crate) struct Tls {
     cert: PathBuf,
     key: PathBuf,
+    /// TURN has the same port.
+    with_turn: bool,
     config: RwLock<Arc<ServerConfig>>,
 }
 
 impl Tls {
-    /// Reads a certificate chain and its private key, both PEM.
+    /// Reads a certificate chain and its private key, both PEM. `with_turn`: clients may ask for TURN in
+    /// place of HTTP.
     ///
     /// # Errors
     /// A sentence with the name of the file and the cause.
-    pub(crate) fn read(cert: &Path, key: &Path) -> Result<Self, String> {
-        let config = RwLock::new(load(cert, key)?);
+    pub(crate) fn read(cert: &Path, key: &Path, with_turn: bool) -> Result<Self, String> {
+        let config = RwLock::new(load(cert, key, with_turn)?);
         Ok(Self {
             cert: cert.to_owned(),
             key: key.to_owned(),
+            with_turn,
             config,
         })
     }
@@ -38,7 +48,7 @@ impl Tls {
     /// # Errors
     /// As [`read`](Self::read). The old certificate stays in use then.
     pub(crate) fn reload(&self) -> Result<(), String> {
-        let config = load(&self.cert, &self.key)?;
+        let config = load(&self.cert, &self.key, self.with_turn)?;
         *self.config.write() = config;
         Ok(())
     }
@@ -53,7 +63,27 @@ impl Tls {
 /// A TLS connection.
 pub(crate) type Encrypted = TlsStream<TcpStream>;
 
-fn load(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, String> {
+/// Whether the client has asked for TURN.
+pub(crate) fn asks_for_turn(stream: &Encrypted) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(TURN)
+}
+
+/// Checks that the certificate in this file is for `name`.
+///
+/// # Errors
+/// A sentence with the name of the file and the cause.
+pub(crate) fn check_name(cert: &Path, name: &str) -> Result<(), String> {
+    let file = cert.display();
+    let server = ServerName::try_from(name).map_err(|_| format!("{name} is no name of a host"))?;
+    let leaf = CertificateDer::from_pem_file(cert)
+        .map_err(|error| format!("cannot read the certificate {file}: {error}"))?;
+
+    ParsedCertificate::try_from(&leaf)
+        .and_then(|leaf| verify_server_name(&leaf, &server))
+        .map_err(|error| format!("the certificate {file} is not for {name}: {error}"))
+}
+
+fn load(cert: &Path, key: &Path, with_turn: bool) -> Result<Arc<ServerConfig>, String> {
     let (cert_name, key_name) = (cert.display(), key.display());
     let chain = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
@@ -77,7 +107,10 @@ fn load(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, String> {
             ),
             other => format!("cannot use {cert_name} with the private key {key_name}: {other}"),
         })?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP.to_vec()];
+    if with_turn {
+        config.alpn_protocols.push(TURN.to_vec());
+    }
 
     Ok(Arc::new(config))
 }
@@ -105,22 +138,27 @@ mod tests {
     fn the_error_says_which_file_is_wrong() {
         let (_folder, cert, key) = files();
         assert!(
-            Tls::read(&cert, &key)
+            Tls::read(&cert, &key, false)
                 .err()
                 .unwrap()
                 .contains("cannot read the certificate")
         );
 
         write_pair(&cert, &key);
-        assert!(Tls::read(&cert, &key).is_ok());
+        assert!(Tls::read(&cert, &key, false).is_ok());
         std::fs::write(&key, "").unwrap();
 
-        assert!(Tls::read(&cert, &key).err().unwrap().contains("key.pem"));
+        assert!(
+            Tls::read(&cert, &key, false)
+                .err()
+                .unwrap()
+                .contains("key.pem")
+        );
         let other = rcgen::KeyPair::generate().unwrap();
         std::fs::write(&key, other.serialize_pem()).unwrap();
 
         assert!(
-            Tls::read(&cert, &key)
+            Tls::read(&cert, &key, false)
                 .err()
                 .unwrap()
                 .contains("is not the private key of"),
@@ -129,10 +167,23 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_is_for_its_names() {
+        let (_folder, cert, key) = files();
+        write_pair(&cert, &key);
+        assert_eq!(check_name(&cert, "localhost"), Ok(()));
+        let other = check_name(&cert, "chat.example.org").unwrap_err();
+        assert!(
+            other.contains("cert.pem") && other.contains("chat.example.org"),
+            "{other}"
+        );
+        assert!(check_name(&cert, "no name").is_err());
+    }
+
+    #[test]
     fn a_broken_file_leaves_the_old_certificate_in_use() {
         let (_folder, cert, key) = files();
         write_pair(&cert, &key);
-        let tls = Tls::read(&cert, &key).unwrap();
+        let tls = Tls::read(&cert, &key, false).unwrap();
         std::fs::write(&cert, "rotated badly").unwrap();
         let before = tls.config.read().clone();
 

@@ -1,4 +1,5 @@
-//! How much one connection may send: messages, bytes, searches, rooms and reports.
+//! How much one connection may send: messages, bytes, searches, rooms, reports and questions for TURN
+//! credentials.
 //!
 //! Sans-IO. There are two lines of defence. A message over a limit is rejected and changes nothing,
 //! but the server has still read and parsed it. So a client that floods far beyond the limits, with
@@ -18,6 +19,10 @@ const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// messages is.
 const MIN_FLOOD_FRAMES: u32 = 1000;
 
+/// Questions for TURN credentials in a minute. Tandem asks once when it connects and then every few
+/// minutes, but at most every 5 s.
+const ICE_SERVERS_PER_MINUTE: u32 = 30;
+
 /// The limits of each connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TrafficLimits {
@@ -25,6 +30,7 @@ pub(crate) struct TrafficLimits {
     bytes: Rate,
     finds: Rate,
     reports: Rate,
+    ice_servers: Rate,
     pub(super) rooms: RoomLimits,
     /// Beyond this, nothing is read for a while.
     flood_frames: Rate,
@@ -47,6 +53,7 @@ impl TrafficLimits {
             bytes: Rate::new(bytes, SECOND, bytes.saturating_mul(2).max(longest)),
             finds: Rate::new(finds, MINUTE, finds),
             reports: Rate::new(reports, MINUTE, reports),
+            ice_servers: Rate::new(ICE_SERVERS_PER_MINUTE, MINUTE, ICE_SERVERS_PER_MINUTE),
             rooms: RoomLimits::new(rooms),
             flood_frames: Rate::new(
                 messages,
@@ -57,13 +64,14 @@ impl TrafficLimits {
         }
     }
 
-    /// The limit for searches or reports, if this message is one.
+    /// The limit for searches, reports or questions for TURN credentials, if this message is one.
     fn request_rate(&self, message: &ClientMessage) -> Option<Rate> {
         let rate = match message {
             ClientMessage::FindPartner(_)
             | ClientMessage::Next { .. }
             | ClientMessage::ClaimRoom(_) => self.finds,
             ClientMessage::Report { .. } => self.reports,
+            ClientMessage::GetIceServers => self.ice_servers,
             _ => return None,
         };
 
@@ -84,6 +92,7 @@ impl TrafficLimits {
 pub(crate) struct RequestMeter {
     finds: Meter,
     reports: Meter,
+    ice_servers: Meter,
     /// Most connections try no room.
     rooms: Option<Box<RoomMeter>>,
 }
@@ -108,6 +117,7 @@ impl RequestMeter {
 
         let meter = match message {
             ClientMessage::Report { .. } => &mut self.reports,
+            ClientMessage::GetIceServers => &mut self.ice_servers,
             _ => &mut self.finds,
         };
 
@@ -121,6 +131,7 @@ impl Usage for RequestMeter {
     fn is_idle(&self, now: Instant) -> bool {
         self.finds.is_idle(now)
             && self.reports.is_idle(now)
+            && self.ice_servers.is_idle(now)
             && self.rooms.as_ref().is_none_or(|rooms| rooms.is_idle(now))
     }
 }

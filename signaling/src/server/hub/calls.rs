@@ -239,7 +239,7 @@ impl Hub {
             // Its address is known on its own node only.
             PartnerLocation::Node(_) => false,
         };
-        let found = partner_found(
+        let mut found = partner_found(
             profile,
             &partner,
             session.clone(),
@@ -252,6 +252,14 @@ impl Hub {
             return;
         };
 
+        let ice = &self.config.ice;
+        if ice.binds_to_calls() {
+            let now = (self.config.clock)();
+            let servers = ice.for_user(&client.user, Some(&session), now);
+            found.ice_servers_ttl = Some(servers.ttl);
+            found.ice_servers = Some(servers.ice_servers);
+        }
+
         client.ringing = false;
         client.search_id = None;
         client.call = Some(Call {
@@ -260,7 +268,7 @@ impl Hub {
             partner_away: false,
         });
         self.in_call += 1;
-        self.send(key, found);
+        self.send(key, ServerMessage::PartnerFound(Box::new(found)));
     }
 
     /// Ends the call of `key`, if it is in one. The partner gets `partner_left` with `reason`. With

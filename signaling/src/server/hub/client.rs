@@ -11,8 +11,8 @@ use super::millis;
 use super::ring_only::ClientRole;
 use super::rooms::CLAIMS_PER_CLIENT;
 use crate::message::{
-    ClientEnvelope, FindPartner, Knock, KnockId, NO_NAME, PartnerFound, RequestId, ServerMessage,
-    SessionId, SocketId, UserId,
+    ClientEnvelope, FindPartner, Knock, KnockId, NO_NAME, PartnerFound, RequestId, SessionId,
+    SocketId, UserId,
 };
 use crate::server::client_key::ClientKey;
 use crate::server::moderation::key::PeerHash;
@@ -357,13 +357,13 @@ pub(super) fn partner_found(
     initiator: bool,
     interests: Vec<String>,
     both_private: bool,
-) -> ServerMessage {
+) -> PartnerFound {
     let location = profile
         .user_location
         .clone()
         .filter(|location| !location.is_empty());
 
-    ServerMessage::PartnerFound(Box::new(PartnerFound {
+    PartnerFound {
         partner_id: partner.user.clone(),
         session_id,
         socket_id: partner.socket.clone(),
@@ -374,5 +374,7 @@ pub(super) fn partner_found(
         initiator,
         interests,
         both_private,
-    }))
+        ice_servers: None,
+        ice_servers_ttl: None,
+    }
 }

@@ -178,7 +178,7 @@ impl Hub {
         };
 
         let token = self.resume_token();
-        let ice = self.config.ice.for_user(&user, (self.config.clock)());
+        let ice = self.config.ice.for_user(&user, None, (self.config.clock)());
         let registered = UserRegistered {
             user_id: user.clone(),
             socket_id: socket.clone(),
@@ -254,10 +254,9 @@ impl Hub {
             }
             ClientMessage::Block { partner_id } => self.block(key, partner_id, id.clone(), now),
             ClientMessage::GetIceServers => {
-                let servers = self
-                    .config
-                    .ice
-                    .for_user(&client.user, (self.config.clock)());
+                let session = client.call.as_ref().map(|call| &call.session);
+                let now = (self.config.clock)();
+                let servers = self.config.ice.for_user(&client.user, session, now);
                 self.reply(key, ServerMessage::IceServers(servers), id.clone());
                 Ok(())
             }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tandem_turn::Runner;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -28,6 +29,7 @@ use crate::server::moderation::key::PeerHash;
 use crate::server::moderation::report::{NotRecorded, Report};
 use crate::server::outbound::{CloseReason, Outbound};
 use crate::server::shrink::ShrinkIfSparse;
+use crate::server::turn_test::TurnTest;
 
 /// What the connections need to know.
 #[derive(Debug)]
@@ -37,6 +39,9 @@ pub(in crate::server) struct ShellConfig {
     /// A connection that is silent for this long is dead; zero: never.
     pub(in crate::server) silent: Duration,
     pub(in crate::server) pages: GuestPages,
+    /// The TURN server in this program.
+    pub(in crate::server) turn_server: Option<Runner>,
+    pub(in crate::server) turn_test: Option<TurnTest>,
 }
 
 /// Shared by all tasks of one server.
@@ -137,6 +142,7 @@ impl Shared {
             sessions: state.hub.sessions(),
             bans: self.edge.moderation.ban_count(),
             draining: state.draining,
+            turn: self.config.turn_server.as_ref().map(Runner::stats),
         }
     }
 

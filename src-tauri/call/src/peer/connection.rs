@@ -133,8 +133,8 @@ pub struct Peer {
     prepared: bool,
     /// An offer of this side waits for its answer.
     is_offering: bool,
-    /// New servers are to be used once it is there.
-    has_new_servers: bool,
+    /// For the next ICE restart.
+    fresh_servers: Option<Vec<RTCIceServer>>,
     /// The candidates that the partner knows.
     sent_candidates: SentCandidates,
     /// The library resolves `.local` names.
@@ -281,7 +281,7 @@ impl Peer {
             declared,
             prepared: false,
             is_offering: false,
-            has_new_servers: false,
+            fresh_servers: None,
             sent_candidates,
             uses_mdns,
             negotiation: Negotiation::default(),
@@ -327,9 +327,25 @@ impl Peer {
             self.negotiation.roll_back();
         }
 
+        self.start_over().await?;
+        self.offer(true).await
+    }
+
+    /// ICE restarts, on new sockets: what is known of the old ones is forgotten, and TURN servers get
+    /// the newest credentials.
+    async fn start_over(&mut self) -> Result<(), PeerError> {
         self.sent_candidates.forget();
         self.turn.start_over();
-        self.offer(true).await
+        let Some(servers) = self.fresh_servers.take() else {
+            return Ok(());
+        };
+
+        let servers = self.turn.for_library(&servers);
+        let changed = setup::configuration(&servers, self.config.relay_only);
+        self.connection
+            .set_configuration(changed)
+            .await
+            .map_err(could_not("change its servers"))
     }
 
     /// Whether sockets can be bound anew. The library gives up the connection if mDNS is on and its
@@ -375,8 +391,7 @@ impl Peer {
         let ForLibrary { sdp, negotiated } = self.negotiation.apply(plan);
         self.declared.set(self.negotiation.streams());
         if is_restart {
-            self.sent_candidates.forget();
-            self.turn.start_over();
+            self.start_over().await?;
         }
 
         self.tracks.add_agreed(&negotiated).await?;
@@ -409,10 +424,6 @@ impl Peer {
 
         self.set_remote(RTCSdpType::Answer, sdp).await?;
         self.candidates.on_description(&ufrag, candidates).await;
-        if std::mem::take(&mut self.has_new_servers) {
-            self.gather_again().await?;
-        }
-
         Ok(())
     }
 
@@ -481,48 +492,15 @@ impl Peer {
         }
     }
 
-    /// Uses these servers, with fresh credentials, from now on. If media goes through one of them,
-    /// its allocation is renewed in place.
+    /// Uses these servers, with fresh credentials, when ICE restarts.
     ///
-    /// # Errors
-    /// [`PeerError::Connection`]; the connection keeps the old servers.
-    pub(crate) async fn set_ice_servers(
-        &mut self,
-        servers: &[RTCIceServer],
-    ) -> Result<(), PeerError> {
-        let servers = self.turn.for_library(servers);
-        let changed = setup::configuration(&servers, self.config.relay_only);
-        self.connection
-            .set_configuration(changed)
-            .await
-            .map_err(could_not("change its servers"))?;
-
-        // Other allocations are not in use.
-        let goes_through_turn = selected_pair(&*self.connection)
-            .await
-            .is_some_and(|pair| pair.local().typ == RTCIceCandidateType::Relay);
-        self.has_new_servers = goes_through_turn && self.is_offering;
-        if !goes_through_turn || self.is_offering {
-            return Ok(());
-        }
-
-        self.gather_again().await
-    }
-
-    /// Makes the connection use the servers of its configuration.
-    async fn gather_again(&self) -> Result<(), PeerError> {
-        // New servers take effect when gathering begins, and a description that is applied begins
-        // it. `restart_ice` would, too, but would replace the sockets under a call that is well.
-        let offer = self
-            .connection
-            .create_offer(None)
-            .await
-            .map_err(could_not("use its new servers"))?;
-        self.connection
-            .set_local_description(offer)
-            .await
-            .map_err(could_not("use its new servers"))?;
-        self.roll_back().await
+    /// Nothing changes before. An allocation lives on under the credentials that it was made with for as
+    /// long as it is refreshed, and the library cannot change them without harm: it gives up all
+    /// allocations if a server has not answered one of its sockets (`turn_relayer.rs`,
+    /// `is_credential_only_change`), and coturn refuses another user name for an allocation that is
+    /// there (RFC 8656 §5). A restart makes new sockets, and so new allocations.
+    pub(crate) fn use_servers(&mut self, servers: Vec<RTCIceServer>) {
+        self.fresh_servers = Some(servers);
     }
 
     /// The address of this machine that media is sent from. `None` if that is not known.

@@ -50,6 +50,20 @@ impl IceServers {
         self.ask_at = self.expires().then_some(now);
     }
 
+    /// A call begins, with servers of its own. If the signaling server does not say how long their
+    /// credentials live, ask at once.
+    pub(super) fn on_matched(
+        &mut self,
+        now: Instant,
+        servers: &[IceServer],
+        ttl: Option<Duration>,
+    ) {
+        match ttl {
+            Some(ttl) => self.on_renewed(now, servers, ttl),
+            None => self.on_registered(now, servers),
+        }
+    }
+
     /// The signaling server answered: fresh servers, whose credentials live for `ttl`.
     pub(super) fn on_renewed(&mut self, now: Instant, servers: &[IceServer], ttl: Duration) {
         self.servers = servers.to_vec();
@@ -132,6 +146,29 @@ mod tests {
             servers.poll_timeout(),
             Some(now + RETRY_INTERVAL),
             "a request without an answer is repeated"
+        );
+    }
+
+    #[test]
+    fn the_servers_of_a_call_take_the_place_of_those_of_the_registration() {
+        let (begin, second) = (Instant::now(), Duration::from_secs(1));
+        let mut servers = IceServers::default();
+        servers.on_registered(begin, &turn("any"));
+        servers.on_renewed(begin, &turn("any"), 120 * second);
+
+        servers.on_matched(begin + second, &turn("call"), Some(3_600 * second));
+        assert_eq!(servers.servers()[0].credential.as_deref(), Some("call"));
+        assert_eq!(
+            servers.poll_timeout(),
+            Some(begin + 2_701 * second),
+            "by their own lifetime"
+        );
+
+        servers.on_matched(begin + second, &turn("next"), None);
+        assert_eq!(servers.servers()[0].credential.as_deref(), Some("next"));
+        assert!(
+            servers.handle_timeout(begin + second),
+            "a lifetime that nobody knows is asked for"
         );
     }
 

@@ -3,9 +3,8 @@
 //! The library asks each TURN server from each of its sockets, and its candidates are complete only once
 //! it has heard of all. What cannot be sent it gives up, and forgets: so requests to a server without
 //! a connection fail. One that was taken, and then found no connection, is answered as every server
-//! answers at first (RFC 8656 §7.2): the next one follows at once, and fails. An error that ends the
-//! request would stay in the library's memory, and make it release all allocations when credentials
-//! are renewed.
+//! answers at first (RFC 8656 §7.2): the next one follows at once, and fails. The library takes no other
+//! error from a request without credentials, and would wait for the end of its time.
 
 use crate::peer::checks::{Message, Transaction};
 

@@ -15,11 +15,14 @@
 //! | `mdns.rs` | without multicast, the whole connection fails to start | to be filed |
 //! | `link_local.rs` | a machine with link-local addresses alone has no candidates | to be filed |
 //!
-//! Five more live elsewhere, because they do more than work around something or belong to code there:
+//! Six more live elsewhere, because they do more than work around something or belong to code there:
 //!
 //! - `peer/checks/socket.rs` counts packets that the system refuses as lost where media goes through a
 //!   TURN server. The driver (`poll_writes`, 1.b) drops the allocation after the first one. No upstream
 //!   issue known; to be filed: "a failed write to a TURN server ends its allocation".
+//! - `peer/connection.rs` (`use_servers`) keeps fresh TURN credentials until ICE restarts. The library
+//!   (`turn_relayer.rs`, `update_configuration`) releases all allocations if one of its sockets has got no
+//!   answer. Related: webrtc-rs/webrtc#835.
 //! - `interceptors/nack.rs`: rtc-interceptor's `NackGeneratorInterceptor` (`nack/generator.rs`,
 //!   `generate_nacks`) requests everything that is missing at each interval (100 ms by default),
 //!   whatever the round-trip time and however long the outage was. No upstream issue known; to be

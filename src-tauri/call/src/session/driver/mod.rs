@@ -406,6 +406,11 @@ impl Driver {
             self.matched.profile = signaling::profile(found);
             self.matched.interests.clone_from(&found.interests);
             self.matched.both_private = found.both_private;
+            if let Some(servers) = &found.ice_servers {
+                let ttl = found.ice_servers_ttl.map(Duration::from_secs);
+                let known = &mut self.server.ice_servers;
+                known.on_matched(Instant::now(), servers, ttl);
+            }
         }
 
         if let Some(outcome) = ReportOutcome::of(&message) {
@@ -424,7 +429,7 @@ impl Driver {
             self.server
                 .ice_servers
                 .on_renewed(Instant::now(), &fresh.ice_servers, ttl);
-            self.renew_ice_servers().await;
+            self.use_fresh_servers();
         }
 
         if let Some(input) = signaling::input(message) {
@@ -438,14 +443,10 @@ impl Driver {
     }
 
     /// Gives fresh credentials to a connection that was made with the old ones.
-    async fn renew_ice_servers(&mut self) {
+    fn use_fresh_servers(&mut self) {
         if let Some(partner) = &mut self.partner {
             let servers = signaling::ice_servers(self.server.ice_servers.servers());
-
-            let renew = partner.peer.set_ice_servers(&servers);
-            if let Some(Err(error)) = limited("renew TURN credentials", renew).await {
-                tracing::debug!(%error, "cannot renew TURN credentials: keeping the old ones");
-            }
+            partner.peer.use_servers(servers);
         }
     }
 

@@ -1,0 +1,181 @@
+//! The TURN server in this program: its settings and its start. `turn_test` tests it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ipnet::IpNet;
+use ring::rand::{SecureRandom, SystemRandom};
+use tandem_turn::{Quotas, RelayAddresses, Runner, RunnerConfig};
+
+use super::ice::Turn;
+use super::turn_test::TurnTest;
+
+/// How much of the TURN server may be used; zero stands for no limit.
+pub type TurnQuotas = Quotas;
+
+/// The settings of the TURN server in this program.
+#[derive(Debug, Clone)]
+pub struct TurnSettings {
+    /// Addresses for clients, over UDP and TCP. Port 0 picks a free one; `[::]` takes IPv4 as well.
+    pub listen: Vec<SocketAddr>,
+    /// The addresses under which others reach this machine, at most one of each family. Needed if it
+    /// listens on all addresses.
+    pub external: Vec<IpAddr>,
+    /// Relayed ports.
+    pub ports: RangeInclusive<u16>,
+    /// Peers that are allowed although they are private, or this machine.
+    pub allowed_peers: Vec<IpNet>,
+    /// The name under which clients reach the port of this program for TURN over TLS, and the port if it
+    /// is another one from outside. `None`: no TURN over TLS.
+    pub tls_name: Option<(String, Option<u16>)>,
+    /// How much may be used.
+    pub quotas: TurnQuotas,
+    /// How long credentials for a call are valid. Those outside of a call are valid for two minutes.
+    pub ttl: Duration,
+}
+
+/// The server, what tests it, and what clients need to use it.
+pub(super) struct Started {
+    pub(super) runner: Runner,
+    pub(super) test: TurnTest,
+    pub(super) turn: Turn,
+}
+
+/// Starts the server and tests it: what is wrong goes to the log. `port` is the one of HTTPS, which TURN over TLS shares; `clock` is the time of day.
+///
+/// # Errors
+/// A sentence about an address that cannot be bound, or one that is missing.
+pub(super) async fn start(
+    settings: TurnSettings,
+    port: u16,
+    clock: fn() -> SystemTime,
+) -> Result<Started, String> {
+    let secret = random_secret()?;
+    let ttl = settings.ttl;
+    let runner = Runner::start(&RunnerConfig {
+        listen: settings.listen,
+        external: settings.external,
+        ports: settings.ports,
+        allowed_peers: settings.allowed_peers,
+        own: own_addresses(),
+        quotas: settings.quotas,
+        secret: secret.clone(),
+    })?;
+
+    let mut urls = urls(runner.addresses(), runner.relay_addresses());
+    urls.extend(settings.tls_name.map(|(name, outside)| {
+        let port = outside.unwrap_or(port);
+        format!("turns:{name}:{port}?transport=tcp")
+    }));
+    tracing::info!(?urls, "TURN server: clients get these");
+    let test = TurnTest::new(&runner, secret.clone(), urls.clone(), clock);
+    test.log().await;
+    Ok(Started {
+        runner,
+        test,
+        turn: Turn { urls, secret, ttl },
+    })
+}
+
+/// A secret of this start: credentials end with the allocations that were made with them.
+fn random_secret() -> Result<String, String> {
+    let mut bytes = [0; 32];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| String::from("the system gives no random numbers"))?;
+
+    Ok(STANDARD.encode(bytes))
+}
+
+/// The addresses of this machine, which are no peers.
+fn own_addresses() -> Vec<IpAddr> {
+    if_addrs::get_if_addrs()
+        .unwrap_or_else(|error| {
+            tracing::warn!(
+                kind = %error.kind(),
+                "cannot list this machine's addresses: TURN denies only the ones in the settings"
+            );
+            Vec::new()
+        })
+        .iter()
+        .map(if_addrs::Interface::ip)
+        .collect()
+}
+
+/// Where clients find the server: at the address that peers see, first over UDP.
+fn urls(listening: &[SocketAddr], external: RelayAddresses) -> Vec<String> {
+    let v4 = external.v4.map(IpAddr::V4);
+    let v6 = external.v6.map(IpAddr::V6);
+    let mut addresses: Vec<SocketAddr> = listening
+        .iter()
+        .flat_map(|address| {
+            let takes_v4 = address.is_ipv4() || address.ip().is_unspecified();
+            let takes_v6 = address.is_ipv6();
+            [v4.filter(|_| takes_v4), v6.filter(|_| takes_v6)]
+                .into_iter()
+                .flatten()
+                .map(|ip| SocketAddr::new(ip, address.port()))
+        })
+        .collect();
+    addresses.sort();
+    addresses.dedup();
+
+    ["udp", "tcp"]
+        .into_iter()
+        .flat_map(|transport| {
+            addresses
+                .iter()
+                .map(move |address| format!("turn:{address}?transport={transport}"))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_get_the_external_address_with_the_port_of_each_listening_one() {
+        let external = RelayAddresses {
+            v4: Some([203, 0, 113, 9].into()),
+            v6: Some("2001:db8::9".parse().unwrap()),
+        };
+        let listen = |text: &str| vec![text.parse::<SocketAddr>().unwrap()];
+        let (v4, v6) = ("203.0.113.9:3478", "[2001:db8::9]:3478");
+        let both = |addresses: &[&str]| -> Vec<String> {
+            ["udp", "tcp"]
+                .into_iter()
+                .flat_map(|transport| {
+                    addresses
+                        .iter()
+                        .map(move |address| format!("turn:{address}?transport={transport}"))
+                })
+                .collect()
+        };
+
+        assert_eq!(urls(&listen("[::]:3478"), external), both(&[v4, v6]));
+        assert_eq!(urls(&listen("0.0.0.0:3478"), external), both(&[v4]));
+        assert_eq!(
+            urls(&listen("10.0.0.5:3478"), external),
+            both(&[v4]),
+            "behind a NAT"
+        );
+        assert_eq!(urls(&listen("[2001:db8::9]:3478"), external), both(&[v6]));
+
+        let only_v4 = RelayAddresses {
+            v6: None,
+            ..external
+        };
+        assert_eq!(urls(&listen("[::]:3478"), only_v4), both(&[v4]));
+    }
+
+    #[test]
+    fn every_start_has_another_secret() {
+        let (one, other) = (random_secret().unwrap(), random_secret().unwrap());
+        assert_ne!(one, other);
+        assert_eq!(one.len(), 44, "256 bits");
+    }
+}

@@ -1,0 +1,214 @@
+//! One allocation: whom its client may exchange packets with, and through which channels.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use ring::hmac;
+
+use crate::message::TransactionId;
+use crate::quota::UserKey;
+use crate::server::{Client, Relay};
+
+/// RFC 8656 §9.
+const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
+/// RFC 8656 §12.
+const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
+/// A partner has a handful of addresses. ICE implementations try at most a hundred pairs.
+const MAX_PERMISSIONS: usize = 32;
+/// As for permissions.
+const MAX_CHANNELS: usize = 32;
+/// RFC 8656 §7.2.
+pub(crate) const DEFAULT_LIFETIME: Duration = Duration::from_secs(600);
+/// RFC 8656 §7.2.
+const MAX_LIFETIME: Duration = Duration::from_secs(3600);
+
+/// What a client has reserved.
+#[derive(Debug)]
+pub(crate) struct Allocation {
+    pub(crate) client: Client,
+    pub(crate) user: UserKey,
+    /// As in the last request. Another user's may not use it.
+    pub(crate) username: Box<str>,
+    /// Signs this client's messages.
+    pub(crate) key: hmac::Key,
+    /// Of the request that made it, which may come again.
+    pub(crate) transaction: TransactionId,
+    pub(crate) relay: Relay,
+    /// What peers see.
+    pub(crate) relayed: SocketAddr,
+    pub(crate) expires: Instant,
+    permissions: Vec<Permission>,
+    channels: Vec<Channel>,
+}
+
+/// What a new allocation begins with.
+#[derive(Debug)]
+pub(crate) struct NewAllocation {
+    pub(crate) client: Client,
+    pub(crate) user: UserKey,
+    pub(crate) username: Box<str>,
+    pub(crate) key: hmac::Key,
+    pub(crate) transaction: TransactionId,
+    pub(crate) relay: Relay,
+    pub(crate) relayed: SocketAddr,
+    pub(crate) expires: Instant,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Permission {
+    peer: IpAddr,
+    expires: Instant,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Channel {
+    number: u16,
+    peer: SocketAddr,
+    expires: Instant,
+}
+
+/// Why a permission or a channel is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// This allocation has as many as it may have.
+    Full,
+    /// The channel is bound to another peer, or the peer to another channel.
+    Conflict,
+}
+
+impl Allocation {
+    pub(crate) fn new(new: NewAllocation) -> Self {
+        let NewAllocation {
+            client,
+            user,
+            username,
+            key,
+            transaction,
+            relay,
+            relayed,
+            expires,
+        } = new;
+        Self {
+            client,
+            user,
+            username,
+            key,
+            transaction,
+            relay,
+            relayed,
+            expires,
+            permissions: Vec::new(),
+            channels: Vec::new(),
+        }
+    }
+
+    /// Its user goes on with other credentials: the ones before may expire.
+    pub(crate) fn renew(&mut self, username: &str, key: &hmac::Key) {
+        if *self.username != *username {
+            self.username = username.into();
+            self.key = key.clone();
+        }
+    }
+
+    /// Whether peers at this address may send, and be sent to.
+    pub(crate) fn permits(&self, peer: IpAddr, now: Instant) -> bool {
+        self.permissions
+            .iter()
+            .any(|permission| permission.peer == peer && permission.expires > now)
+    }
+
+    /// Permits a peer's address from now on.
+    pub(crate) fn permit(&mut self, peer: IpAddr, now: Instant) -> Result<(), Refused> {
+        let expires = now + PERMISSION_LIFETIME;
+        if let Some(known) = self.permissions.iter_mut().find(|known| known.peer == peer) {
+            known.expires = expires;
+            return Ok(());
+        }
+
+        if self.permissions.len() >= MAX_PERMISSIONS {
+            self.forget_expired(now);
+        }
+
+        if self.permissions.len() >= MAX_PERMISSIONS {
+            return Err(Refused::Full);
+        }
+
+        self.permissions.push(Permission { peer, expires });
+        Ok(())
+    }
+
+    /// Whether [`permit`](Self::permit) would succeed for all of these peers.
+    pub(crate) fn has_room_for(&mut self, peers: &[IpAddr], now: Instant) -> bool {
+        self.forget_expired(now);
+        let is_new = |peer: &&IpAddr| !self.permissions.iter().any(|known| known.peer == **peer);
+        self.permissions.len() + peers.iter().filter(is_new).count() <= MAX_PERMISSIONS
+    }
+
+    /// The peer that a channel is bound to.
+    pub(crate) fn peer_of(&self, number: u16, now: Instant) -> Option<SocketAddr> {
+        self.channels
+            .iter()
+            .find(|channel| channel.number == number && channel.expires > now)
+            .map(|channel| channel.peer)
+    }
+
+    /// The channel that a peer is bound to.
+    pub(crate) fn channel_of(&self, peer: SocketAddr, now: Instant) -> Option<u16> {
+        self.channels
+            .iter()
+            .find(|channel| channel.peer == peer && channel.expires > now)
+            .map(|channel| channel.number)
+    }
+
+    /// Binds a channel, or prolongs it, and permits the peer (RFC 8656 §12.2).
+    pub(crate) fn bind(
+        &mut self,
+        number: u16,
+        peer: SocketAddr,
+        now: Instant,
+    ) -> Result<(), Refused> {
+        self.forget_expired(now);
+        let at = self
+            .channels
+            .iter()
+            .position(|known| known.number == number || known.peer == peer);
+
+        match at.map(|at| self.channels[at]) {
+            Some(known) if known.number != number || known.peer != peer => {
+                return Err(Refused::Conflict);
+            }
+            None if self.channels.len() >= MAX_CHANNELS => return Err(Refused::Full),
+            _ => {}
+        }
+
+        self.permit(peer.ip(), now)?;
+        let expires = now + CHANNEL_LIFETIME;
+        match at {
+            Some(at) => self.channels[at].expires = expires,
+            None => self.channels.push(Channel {
+                number,
+                peer,
+                expires,
+            }),
+        }
+
+        Ok(())
+    }
+
+    /// Drops the permissions and channels that have expired.
+    fn forget_expired(&mut self, now: Instant) {
+        self.permissions
+            .retain(|permission| permission.expires > now);
+        self.channels.retain(|channel| channel.expires > now);
+    }
+}
+
+/// The lifetime that a client gets: what it asks for, within what the RFC allows. Zero ends an
+/// allocation.
+pub(crate) fn lifetime(requested: Option<u32>) -> Duration {
+    match requested {
+        Some(0) => Duration::ZERO,
+        Some(seconds) => Duration::from_secs(seconds.into()).clamp(DEFAULT_LIFETIME, MAX_LIFETIME),
+        None => DEFAULT_LIFETIME,
+    }
+}

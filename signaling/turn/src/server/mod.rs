@@ -1,0 +1,279 @@
+//! The server's rules: sans-IO.
+
+mod forward;
+mod requests;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Instant;
+
+use slab::Slab;
+
+use crate::allocation::Allocation;
+use crate::auth::Nonces;
+use crate::message::{Class, Message, Method, read_channel_data};
+use crate::peers::PeerRules;
+use crate::quota::{Greetings, Quotas, Usage};
+
+/// How a client's packets come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// Over the UDP socket with this number.
+    Udp(u16),
+    /// Over the TCP connection with this number.
+    Tcp(u64),
+}
+
+/// Where a client is: RFC 8656's 5-tuple.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Client {
+    /// How it talks to the server.
+    pub transport: Transport,
+    /// Its address; IPv4 never in its IPv6 form.
+    pub address: SocketAddr,
+}
+
+/// The family of a relayed address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl From<IpAddr> for Family {
+    fn from(ip: IpAddr) -> Self {
+        if ip.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+}
+
+/// A relayed port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Relay {
+    /// On which of the relayed addresses.
+    pub family: Family,
+    /// The port.
+    pub port: u16,
+}
+
+/// Opens and closes relayed ports for the server.
+pub trait Sockets {
+    /// Opens a port; false if that cannot be done, for example because another program has it.
+    fn open(&mut self, relay: Relay) -> bool;
+    /// Closes it.
+    fn close(&mut self, relay: Relay);
+}
+
+/// The addresses under which peers reach relayed ports: what a client learns.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RelayAddresses {
+    /// `None`: no allocations of this family.
+    pub v4: Option<Ipv4Addr>,
+    /// `None`: no allocations of this family.
+    pub v6: Option<Ipv6Addr>,
+}
+
+impl RelayAddresses {
+    fn of(&self, family: Family) -> Option<IpAddr> {
+        match family {
+            Family::V4 => self.v4.map(IpAddr::V4),
+            Family::V6 => self.v6.map(IpAddr::V6),
+        }
+    }
+}
+
+/// What a server needs to know.
+#[derive(Clone)]
+pub struct Config {
+    /// The secret that makes passwords of user names.
+    pub secret: String,
+    /// Where relayed ports are.
+    pub addresses: RelayAddresses,
+    /// The ports to choose from.
+    pub ports: RangeInclusive<u16>,
+    /// Which peers are allowed.
+    pub rules: PeerRules,
+    /// How much may be used.
+    pub quotas: Quotas,
+    /// Random: signs nonces.
+    pub nonce_key: [u8; 32],
+    /// Random: chooses ports.
+    pub seed: u64,
+}
+
+impl fmt::Debug for Config {
+    /// Without secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("addresses", &self.addresses)
+            .field("ports", &self.ports)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A packet of a client.
+#[derive(Debug, Clone, Copy)]
+pub struct Packet<'a> {
+    /// Who sent it.
+    pub from: Client,
+    /// All of it.
+    pub data: &'a [u8],
+    /// When it came.
+    pub now: Instant,
+    /// The same as time of day, in seconds: credentials expire by it.
+    pub unix: u64,
+}
+
+/// Where to send what a server wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    /// To a client.
+    Client(Client),
+    /// To a peer, from a relayed port.
+    Peer(Relay, SocketAddr),
+}
+
+/// What has happened so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Allocations made.
+    pub allocated: u64,
+    /// Allocations that are open.
+    pub open: usize,
+    /// Requests of known clients that were refused, by RFC 8656's codes.
+    pub forbidden: u64,
+    /// Allocations that were one too many.
+    pub over_quota: u64,
+    /// Requests without valid credentials that were answered.
+    pub unauthorized: u64,
+    /// Packets of unknown clients that got no answer.
+    pub unanswered: u64,
+    /// Packets passed on.
+    pub relayed_packets: u64,
+    /// Their bytes, without TURN's headers.
+    pub relayed_bytes: u64,
+    /// Of the packets passed on, those between two clients of this server.
+    pub joined_packets: u64,
+    /// Packets of clients or peers that were dropped: nobody permitted them.
+    pub dropped_unpermitted: u64,
+    /// Packets dropped because of a limit of bandwidth.
+    pub dropped_over_rate: u64,
+}
+
+/// A TURN server without sockets.
+#[derive(Debug)]
+pub struct Server {
+    config: Config,
+    nonces: Nonces,
+    greetings: Greetings,
+    usage: Usage,
+    allocations: Slab<Allocation>,
+    by_client: HashMap<Client, usize>,
+    by_relay: HashMap<Relay, usize>,
+    stats: Stats,
+    random: u64,
+}
+
+impl Server {
+    /// A server that starts now.
+    #[must_use]
+    pub fn new(config: Config, now: Instant) -> Self {
+        Self {
+            nonces: Nonces::new(&config.nonce_key, now),
+            greetings: Greetings::new(),
+            usage: Usage::new(config.quotas),
+            allocations: Slab::new(),
+            by_client: HashMap::new(),
+            by_relay: HashMap::new(),
+            stats: Stats::default(),
+            random: config.seed,
+            config,
+        }
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            open: self.allocations.len(),
+            ..self.stats
+        }
+    }
+
+    /// Takes a packet of a client. What to send is written into `out`.
+    pub fn receive(
+        &mut self,
+        packet: Packet<'_>,
+        sockets: &mut impl Sockets,
+        out: &mut Vec<u8>,
+    ) -> Option<Destination> {
+        // Most packets are media.
+        if let Some((channel, data)) = read_channel_data(packet.data) {
+            return self.channel_data(packet, channel, data, out);
+        }
+
+        let message = Message::read(packet.data)?;
+        match (message.class, message.method) {
+            (Class::Indication, Some(Method::Send)) => self.send_indication(packet, &message, out),
+            (Class::Request, Some(method)) => self
+                .request(packet, &message, method, sockets, out)
+                .then_some(Destination::Client(packet.from)),
+            _ => None,
+        }
+    }
+
+    /// Ends what has expired. To be called about once a second.
+    pub fn tick(&mut self, now: Instant, sockets: &mut impl Sockets) {
+        let expired: Vec<usize> = self
+            .allocations
+            .iter()
+            .filter(|(_, allocation)| allocation.expires <= now)
+            .map(|(id, _)| id)
+            .collect();
+
+        for id in expired {
+            self.remove(id, sockets);
+        }
+    }
+
+    /// Whether a client has an allocation.
+    #[must_use]
+    pub fn has_allocation(&self, client: Client, now: Instant) -> bool {
+        self.allocation_of(client, now).is_some()
+    }
+
+    /// A client's connection has ended, and with it the allocation.
+    pub fn disconnect(&mut self, client: Client, sockets: &mut impl Sockets) {
+        if let Some(id) = self.by_client.get(&client).copied() {
+            self.remove(id, sockets);
+        }
+    }
+
+    /// The allocation of a client, if it has not expired.
+    fn allocation_of(&self, client: Client, now: Instant) -> Option<usize> {
+        let id = *self.by_client.get(&client)?;
+        (self.allocations[id].expires > now).then_some(id)
+    }
+
+    fn remove(&mut self, id: usize, sockets: &mut impl Sockets) {
+        let allocation = self.allocations.remove(id);
+        self.by_client.remove(&allocation.client);
+        self.by_relay.remove(&allocation.relay);
+        self.usage.leave(allocation.user, allocation.client.address);
+        sockets.close(allocation.relay);
+    }
+
+    /// A random number (SplitMix64): an attacker who guesses the next port gains nothing.
+    fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.random ^ (self.random >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+
+        mixed ^ (mixed >> 31)
+    }
+}
