@@ -493,6 +493,24 @@ impl Args {
             _ => {}
         }
 
+        let takes_reports = self.reports.is_some() || self.redis.is_some();
+        if !takes_reports && (self.report_webhook.is_some() || self.restrict_after > 0) {
+            return Err(
+                "--report-webhook and --restrict-after need --reports or --redis: without them, \
+                 reports are refused"
+                    .into(),
+            );
+        }
+
+        if self.restrict_after > 0
+            && (self.restrict_within.is_zero() || self.restrict_for.is_zero())
+        {
+            return Err(
+                "--restrict-within and --restrict-for must not be 0: nobody would be restricted"
+                    .into(),
+            );
+        }
+
         self.log_filter()?;
         Ok(())
     }

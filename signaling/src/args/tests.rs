@@ -143,6 +143,19 @@ fn settings_that_do_not_fit_together_are_refused() {
         ),
         (&["--tls-cert", "x"], "--tls-key"),
         (&["--tls-key", "x"], "--tls-cert"),
+        (&["--report-webhook", "https://x/"], "--reports"),
+        (&["--restrict-after", "3"], "--reports"),
+        (
+            &[
+                "--reports",
+                "x",
+                "--restrict-after",
+                "3",
+                "--restrict-for",
+                "0",
+            ],
+            "--restrict-for",
+        ),
         (&["--log-level", "loud=very=much"], "--log-level"),
     ] {
         let refusal = load(words).expect_err("these do not fit");

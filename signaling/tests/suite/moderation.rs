@@ -12,8 +12,8 @@ use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::support::process::{command, run, start};
-use crate::support::{DEADLINE, Peer, within};
+use crate::support::process::{command, run, start, start_command};
+use crate::support::{DEADLINE, Peer, pair, within};
 
 /// A server with an admin socket and a file of reports, which believes where clients say that they
 /// come from.
@@ -138,6 +138,13 @@ async fn a_report_is_found_answered_by_a_ban_and_closed() {
     let calls = moderated.admin(&["calls"]);
     assert_eq!(calls[0]["session"], session, "{calls}");
     let connections = moderated.admin(&["connections"]);
+    assert!(!connections.to_string().contains("198.51"), "{connections}");
+    let file = moderated.folder.path().join("reports.jsonl");
+    let file = std::fs::read_to_string(file).expect("the file of reports");
+    assert!(
+        !file.contains("198.51") && !file.contains("203.0"),
+        "{file}"
+    );
     let states: Vec<_> = connections.as_array().expect("a list").iter().collect();
     assert!(
         states.len() == 2 && states.iter().all(|client| client["state"] == "in_call"),
@@ -180,6 +187,49 @@ async fn a_report_is_found_answered_by_a_ban_and_closed() {
     moderated.peer("198.51.100.7").await;
     moderated.admin(&["delete", &id]);
     assert_eq!(admin(&moderated.socket(), &["report", &id]).0, Some(1));
+}
+
+#[tokio::test]
+async fn when_the_disk_is_full_the_reporter_hears_it_and_nothing_is_lost() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let reports = folder.path().join("reports.jsonl");
+    let mut shell = std::process::Command::new("sh");
+    // A write beyond the limit of a file fails, after a part of it, as on a full disk.
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 2; exec \"$@\"", "sh"]);
+    shell.arg(env!("CARGO_BIN_EXE_tandem-signaling"));
+    shell
+        .args(["--listen", "127.0.0.1:0", "--reports"])
+        .arg(&reports);
+    let server = start_command(shell);
+
+    let mut received = Vec::new();
+    let error = loop {
+        let ((mut a, found), _b) = pair(server.address()).await;
+        let session = &found["sessionId"];
+        a.send(json!({ "type": "report", "sessionId": session, "category": "spam" }))
+            .await;
+        let text = a.next().await.expect("an answer");
+        let answer: Value = serde_json::from_str(&text).expect("JSON");
+        if answer["type"] == "error" {
+            break answer;
+        }
+
+        received.push(answer["reportId"].clone());
+        assert!(received.len() < 20, "the file has a limit");
+    };
+
+    assert!(!received.is_empty());
+    assert_eq!(error["code"], "internal");
+    let text = error["message"].as_str().expect("a sentence");
+    assert!(text.contains("no room"), "{text}");
+    let file = std::fs::read_to_string(&reports).expect("the file of reports");
+    let ids: Vec<Value> = file
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("whole lines")["reportId"].clone())
+        .collect();
+    assert_eq!(ids, received);
+    let failed = "tandem_reports_total{event=\"failed\"}";
+    assert_eq!(server.metric(failed).expect("a metric"), 1.0);
 }
 
 #[tokio::test]

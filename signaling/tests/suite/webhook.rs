@@ -137,9 +137,13 @@ async fn a_webhook_that_hangs_keeps_nobody_from_reporting() {
 
 #[test]
 fn an_address_that_would_tell_the_network_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let reports = folder.path().join("reports.jsonl").display().to_string();
     let refused = command(&[
         "--listen",
         "127.0.0.1:0",
+        "--reports",
+        &reports,
         "--report-webhook",
         "http://hooks.example.org/secret",
     ]);

@@ -269,7 +269,9 @@ impl Shared {
             );
 
             match error.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => NotRecorded::Full,
+                io::ErrorKind::StorageFull
+                | io::ErrorKind::QuotaExceeded
+                | io::ErrorKind::FileTooLarge => NotRecorded::Full,
                 _ => NotRecorded::Failed,
             }
         });
