@@ -522,8 +522,8 @@ mod tests {
         }
 
         let series = |prefix: &str| text.lines().filter(|line| line.starts_with(prefix)).count();
-        assert_eq!(series("# TYPE "), 23, "no other metrics");
-        assert_eq!(series("# HELP tandem_"), 23, "each is described");
+        assert_eq!(series("# TYPE "), 30, "no other metrics");
+        assert_eq!(series("# HELP tandem_"), 30, "each is described");
         assert_eq!(series("tandem_received_messages_total{type=\""), 18);
         assert_eq!(series("tandem_relayed_messages_total{type=\""), 3);
         assert_eq!(series("tandem_relayed_bytes_total{type=\""), 3);

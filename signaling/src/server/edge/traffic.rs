@@ -92,7 +92,8 @@ impl TrafficLimits {
 pub(crate) struct RequestMeter {
     finds: Meter,
     reports: Meter,
-    ice_servers: Meter,
+    /// Most connections ask once, if at all.
+    ice_servers: Option<Box<Meter>>,
     /// Most connections try no room.
     rooms: Option<Box<RoomMeter>>,
 }
@@ -117,7 +118,7 @@ impl RequestMeter {
 
         let meter = match message {
             ClientMessage::Report { .. } => &mut self.reports,
-            ClientMessage::GetIceServers => &mut self.ice_servers,
+            ClientMessage::GetIceServers => self.ice_servers.get_or_insert_default(),
             _ => &mut self.finds,
         };
 
@@ -131,7 +132,10 @@ impl Usage for RequestMeter {
     fn is_idle(&self, now: Instant) -> bool {
         self.finds.is_idle(now)
             && self.reports.is_idle(now)
-            && self.ice_servers.is_idle(now)
+            && self
+                .ice_servers
+                .as_ref()
+                .is_none_or(|meter| meter.is_idle(now))
             && self.rooms.as_ref().is_none_or(|rooms| rooms.is_idle(now))
     }
 }

@@ -9,14 +9,18 @@
 //!   send there, so that the library forgets the server ([`refusal`]).
 //! - UDP is better than TCP, and that better than TLS, so the worse ones begin later, and not at all if a
 //!   better one has given an address by then.
+//! - A request with a nonce that is too old is repeated with another one ([`stale_nonce`]).
 //! - A connection that ends takes its allocation with it. If media goes through it, another route is
 //!   looked for at once.
 
 mod connection;
 pub(crate) mod framing;
+#[cfg(test)]
+mod lifetime_tests;
 mod queue;
 mod refusal;
 mod socket;
+mod stale_nonce;
 mod url;
 mod watch;
 
@@ -31,6 +35,7 @@ use tandem_signaling::client::TrustedRoots;
 use tokio::time::sleep;
 use webrtc::peer_connection::RTCIceServer;
 
+use self::stale_nonce::Passwords;
 use self::url::{TurnTransport, TurnUrl, is_stun};
 use self::watch::TurnWatch;
 use super::checks::RouteWatch;
@@ -70,6 +75,7 @@ pub(super) struct Turn {
     /// The library's sockets.
     sockets: Mutex<Vec<SocketAddr>>,
     watch: Mutex<TurnWatch>,
+    passwords: Mutex<Passwords>,
     route: Arc<Mutex<RouteWatch>>,
     /// The connection that media went through has ended.
     has_lost_route: Mutex<bool>,
@@ -106,6 +112,7 @@ impl Turn {
             roots,
             sockets: Mutex::default(),
             watch: Mutex::default(),
+            passwords: Mutex::default(),
             route,
             has_lost_route: Mutex::default(),
             has_udp,
@@ -126,6 +133,8 @@ impl Turn {
                 TurnTransport::Tcp | TurnTransport::Tls => stand_in_url(self.stand_in(url)?),
             };
 
+            let mut passwords = self.passwords.lock();
+            passwords.add(&server.username, &server.credential);
             Some(RTCIceServer {
                 urls: vec![address],
                 username: server.username.clone(),

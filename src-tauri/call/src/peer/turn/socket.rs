@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
 use super::queue::{Inbox, Outbox};
+use super::stale_nonce::{StaleNonces, can_be_refusal, can_be_request};
 use super::{Turn, connection};
 
 /// Another socket, with the connections that belong to it.
@@ -27,6 +28,7 @@ pub(in crate::peer) struct TurnSocket {
     /// By stand-in. Without an outbox, another socket has the connection.
     connections: Mutex<HashMap<SocketAddr, Option<Arc<Outbox>>>>,
     inbox: Arc<Inbox>,
+    nonces: Mutex<StaleNonces>,
 }
 
 impl TurnSocket {
@@ -43,6 +45,7 @@ impl TurnSocket {
             turn,
             connections: Mutex::default(),
             inbox: Arc::default(),
+            nonces: Mutex::default(),
         }))
     }
 
@@ -55,8 +58,50 @@ impl TurnSocket {
             .or_insert_with(|| self.connect(stand_in));
         outbox.as_ref().is_some_and(|outbox| {
             self.turn.on_sent(Instant::now(), stand_in, datagram);
-            outbox.push(datagram)
+            match self.with_newest_nonce(stand_in, datagram) {
+                Some(renewed) => outbox.push(&renewed),
+                None => outbox.push(datagram),
+            }
         })
+    }
+
+    /// The same request with the nonce that the server wants, if it has another one.
+    fn with_newest_nonce(&self, server: SocketAddr, datagram: &[u8]) -> Option<Vec<u8>> {
+        if !can_be_request(datagram) {
+            return None;
+        }
+
+        let passwords = self.turn.passwords.lock();
+        self.nonces.lock().on_sent(server, datagram, &passwords)
+    }
+
+    /// Whether the library must not see this datagram.
+    fn is_hidden(&self, from: SocketAddr, datagram: &[u8]) -> bool {
+        can_be_refusal(datagram) && self.nonces.lock().on_refused(from, datagram)
+    }
+
+    /// Takes note of what has come, and removes what the library must not see. Returns how many are left.
+    fn sift(&self, bufs: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta], count: usize) -> usize {
+        let mut left = 0;
+        for at in 0..count.min(bufs.len()).min(meta.len()) {
+            let (from, length) = (meta[at].addr, meta[at].len.min(bufs[at].len()));
+            let datagram = &bufs[at][..length];
+            self.turn.on_received(from, datagram);
+            if self.is_hidden(from, datagram) {
+                continue;
+            }
+
+            if left < at {
+                // The buffers belong to the library, by their places.
+                let (before, rest) = bufs.split_at_mut(at);
+                let length = length.min(before[left].len());
+                before[left][..length].copy_from_slice(&rest[0][..length]);
+                meta[left] = meta[at];
+            }
+            left += 1;
+        }
+
+        left
     }
 
     /// Begins a connection, if this is the socket to have one.
@@ -95,7 +140,19 @@ impl AsyncUdpSocket for TurnSocket {
         if !Turn::is_stand_in(transmit.destination) {
             self.turn
                 .on_sent(Instant::now(), transmit.destination, contents);
-            return self.inner.poll_send(cx, transmit);
+            return match self.with_newest_nonce(transmit.destination, contents) {
+                Some(renewed) => self
+                    .inner
+                    .poll_send(
+                        cx,
+                        &Transmit {
+                            contents: &renewed,
+                            ..transmit.clone()
+                        },
+                    )
+                    .map_ok(|_| contents.len()),
+                None => self.inner.poll_send(cx, transmit),
+            };
         }
 
         let size = transmit
@@ -119,7 +176,11 @@ impl AsyncUdpSocket for TurnSocket {
             return self.inner.poll_recv(cx, bufs, meta);
         };
 
-        if let Poll::Ready((from, datagram)) = self.inbox.poll(cx) {
+        while let Poll::Ready((from, datagram)) = self.inbox.poll(cx) {
+            if self.is_hidden(from, &datagram) {
+                continue;
+            }
+
             // As the system does with a datagram that is longer than the buffer.
             let length = datagram.len().min(buffer.len());
             buffer[..length].copy_from_slice(&datagram[..length]);
@@ -128,15 +189,17 @@ impl AsyncUdpSocket for TurnSocket {
             return Poll::Ready(Ok(1));
         }
 
-        let received = ready!(self.inner.poll_recv(cx, bufs, meta));
-        if let Ok(count) = received {
-            for (buf, meta) in bufs.iter().zip(meta.iter()).take(count) {
-                self.turn
-                    .on_received(meta.addr, &buf[..meta.len.min(buf.len())]);
+        loop {
+            let received = ready!(self.inner.poll_recv(cx, bufs, meta));
+            let left = match received {
+                Ok(0) => return Poll::Ready(Ok(0)),
+                Ok(count) => self.sift(bufs, meta, count),
+                Err(error) => return Poll::Ready(Err(error)),
+            };
+            if left > 0 {
+                return Poll::Ready(Ok(left));
             }
         }
-
-        Poll::Ready(received)
     }
 
     fn max_gso_segments(&self) -> usize {
@@ -145,5 +208,100 @@ impl AsyncUdpSocket for TurnSocket {
 
     fn max_gro_segments(&self) -> usize {
         self.inner.max_gro_segments()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::net::UdpSocket;
+
+    use tandem_signaling::client::TrustedRoots;
+    use tokio::time::timeout;
+    use webrtc::peer_connection::RTCIceServer;
+    use webrtc::runtime::{Runtime, TokioRuntime};
+
+    use super::super::stale_nonce::tests::{CREDENTIAL, nonce_of, request, stale};
+    use super::*;
+
+    const DEADLINE: std::time::Duration = std::time::Duration::from_secs(10);
+
+    fn bind() -> UdpSocket {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        socket
+    }
+
+    async fn send(socket: &TurnSocket, to: SocketAddr, contents: &[u8]) {
+        let transmit = Transmit {
+            destination: to,
+            ecn: None,
+            contents,
+            segment_size: None,
+            src_ip: None,
+        };
+        let sent = poll_fn(|cx| socket.poll_send(cx, &transmit)).await;
+        assert_eq!(sent.unwrap(), contents.len(), "as if nothing were changed");
+    }
+
+    /// The next datagrams that the library sees.
+    async fn receive(socket: &TurnSocket) -> Vec<Vec<u8>> {
+        let mut buffers = vec![vec![0; 2048]; 8];
+        let mut meta = vec![RecvMeta::default(); 8];
+        let count = {
+            let mut slices: Vec<IoSliceMut<'_>> = buffers
+                .iter_mut()
+                .map(|buffer| IoSliceMut::new(buffer))
+                .collect();
+            let received = poll_fn(|cx| socket.poll_recv(cx, &mut slices, &mut meta));
+            timeout(DEADLINE, received).await.unwrap().unwrap()
+        };
+
+        let seen = buffers.iter().zip(&meta).take(count);
+        seen.map(|(buffer, meta)| buffer[..meta.len].to_vec())
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_stale_nonce_is_hidden_and_replaced() {
+        let server = bind();
+        let address = server.local_addr().unwrap();
+        let [username, _, password] = CREDENTIAL.map(str::to_owned);
+        let servers = [RTCIceServer {
+            urls: vec![format!("turn:{address}?transport=udp")],
+            username,
+            credential: password,
+        }];
+        let turn = Turn::new(&servers, TrustedRoots::default(), Arc::default());
+        turn.for_library(&servers);
+        let own = bind();
+        own.set_nonblocking(true).unwrap();
+        let inner = TokioRuntime.wrap_udp_socket(own).unwrap();
+        let socket = TurnSocket::new(inner, turn).unwrap();
+        let local = socket.local_addr().unwrap();
+        let arrived = || {
+            let mut buffer = [0; 2048];
+            let length = server.recv(&mut buffer).unwrap();
+            buffer[..length].to_vec()
+        };
+
+        let first = request(1, b"old");
+        send(&socket, address, &first).await;
+        assert_eq!(arrived(), first, "it is as good as any");
+
+        // The refusal lies between two other datagrams, which may be read together.
+        server.send_to(b"before", local).unwrap();
+        server.send_to(&stale(1, b"new"), local).unwrap();
+        server.send_to(b"and after", local).unwrap();
+        let mut seen = Vec::new();
+        while seen.len() < 2 {
+            seen.extend(receive(&socket).await);
+        }
+        assert_eq!(seen, [b"before".to_vec(), b"and after".to_vec()]);
+
+        send(&socket, address, &first).await;
+        assert_eq!(nonce_of(&arrived()), b"new", "the repetition");
+        send(&socket, address, b"media").await;
+        assert_eq!(arrived(), b"media", "everything else leaves as it is");
     }
 }

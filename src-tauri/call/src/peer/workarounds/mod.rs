@@ -15,7 +15,7 @@
 //! | `mdns.rs` | without multicast, the whole connection fails to start | to be filed |
 //! | `link_local.rs` | a machine with link-local addresses alone has no candidates | to be filed |
 //!
-//! Six more live elsewhere, because they do more than work around something or belong to code there:
+//! Seven more live elsewhere, because they do more than work around something or belong to code there:
 //!
 //! - `peer/checks/socket.rs` counts packets that the system refuses as lost where media goes through a
 //!   TURN server. The driver (`poll_writes`, 1.b) drops the allocation after the first one. No upstream
@@ -23,6 +23,9 @@
 //! - `peer/connection.rs` (`use_servers`) keeps fresh TURN credentials until ICE restarts. The library
 //!   (`turn_relayer.rs`, `update_configuration`) releases all allocations if one of its sockets has got no
 //!   answer. Related: webrtc-rs/webrtc#835.
+//! - `peer/turn/stale_nonce.rs` repeats requests to TURN servers that were refused because of their nonce.
+//!   rtc-turn (`handle_channel_bind_response`) forgets the channel. No upstream issue known; to be filed:
+//!   "438 Stale Nonce ends a channel binding".
 //! - `interceptors/nack.rs`: rtc-interceptor's `NackGeneratorInterceptor` (`nack/generator.rs`,
 //!   `generate_nacks`) requests everything that is missing at each interval (100 ms by default),
 //!   whatever the round-trip time and however long the outage was. No upstream issue known; to be
