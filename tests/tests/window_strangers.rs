@@ -3,30 +3,38 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tandem_tests::process::wait_until;
+use tandem_tests::process::{built, wait_until};
 use tandem_tests::window::{Home, TEST_MEDIA, TIMEOUT};
-use tandem_tests::{Part, Screen, ServerProcess, Tandem, Window, WireClient, require};
+use tandem_tests::{Part, Redis, Screen, ServerProcess, Tandem, Window, WireClient, require};
 
 /// Small frames, so that a slow machine keeps up.
 const SMALL: [&str; 2] = ["--size", "640x360"];
 
 /// Opens the window of a user who has never met a stranger.
 fn open(screen: &Screen, server: &ServerProcess, name: &str) -> Window {
-    let url = server.url();
+    open_at(screen, &server.url(), name)
+}
+
+fn open_at(screen: &Screen, url: &str, name: &str) -> Window {
+    let home = Home::new().expect("a folder for the user");
+    let window = open_as(home, screen, url, name);
+    wait_for_state(&window, "/server/status", &json!("connected"));
+    window
+}
+
+fn open_as(home: Home, screen: &Screen, url: &str, name: &str) -> Window {
     let arguments = [
         &TEST_MEDIA[..],
         &SMALL,
-        &["--signaling", &url, "--name", name],
+        &["--signaling", url, "--name", name],
     ]
     .concat();
-    let home = Home::new().expect("a folder for the user");
-    let window = Window::open_as(home, screen, &arguments).expect("the window opens");
-    wait_for_state(&window, "/server/status", &json!("connected"));
-    window
+    Window::open_as(home, screen, &arguments).expect("the window opens")
 }
 
 fn wait_for_state(window: &Window, pointer: &str, wanted: &Value) {
@@ -246,4 +254,93 @@ fn nothing_is_sent_while_the_window_cannot_show_who_was_found() {
         packets > 0 && frames > 30 && audio > 50,
         "{packets} packets, {frames} frames, {audio} audio packets"
     );
+}
+
+/// One of two servers that share a Redis, and the socket for its operator.
+struct Node {
+    server: ServerProcess,
+    socket: PathBuf,
+}
+
+impl Node {
+    /// Listens on this address, with its files in `folder`.
+    fn start(name: &str, address: &str, folder: &Path, redis: &Redis) -> Self {
+        let socket = folder.join(format!("{name}.sock"));
+        let mut command = Command::new(built("tandem-signaling"));
+        command
+            .args(["--listen", address, "--redis", &redis.url()])
+            .arg("--reports")
+            .arg(folder.join(format!("{name}.jsonl")))
+            .arg("--peer-key")
+            .arg(folder.join("peer.key"))
+            .arg("--admin-socket")
+            .arg(&socket);
+        let server = ServerProcess::start_command(command).expect("the server starts");
+        server.wait_until_ready().expect("it finds Redis");
+        Self { server, socket }
+    }
+
+    /// What `tandem-signaling admin` answers to these words.
+    fn admin(&self, words: &[&str]) -> Value {
+        let mut command = Command::new(built("tandem-signaling"));
+        command.args(["admin", "--json", "--socket"]);
+        let output = command.arg(&self.socket).args(words).output();
+        let output = output.expect("it starts");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words:?}: {errors}");
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+}
+
+/// Their addresses differ in family, so the two are different people to the servers.
+#[test]
+fn a_report_in_the_window_leads_to_a_ban_that_holds_on_the_other_server() {
+    require!(Part::Window);
+    require!(Part::Redis);
+    let folder = tempfile::tempdir().expect("a folder");
+    let redis = Redis::start().expect("Redis starts");
+    let here = Node::start("here", "[::]:0", folder.path(), &redis);
+    let elsewhere = Node::start("elsewhere", "[::1]:0", folder.path(), &redis);
+    let screens = [Screen::start(), Screen::start()].map(|screen| screen.expect("Xvfb starts"));
+    let port = here.server.address().port();
+    let ann = open_at(&screens[0], &format!("ws://[::1]:{port}/ws"), "Ann");
+    let ben = open_at(&screens[1], &format!("ws://127.0.0.1:{port}/ws"), "Ben");
+    for window in [&ann, &ben] {
+        with_consent(window);
+        press(window, "find-partner");
+    }
+
+    for window in [&ann, &ben] {
+        window.wait_for_screen("in-call").expect("they meet");
+        wait_for_state(window, "/stranger/shown", &json!(true));
+    }
+
+    press(&ben, "report");
+    press(&ben, "report-harassment");
+    wait_for_state(&ben, "/stranger/report", &json!("sent"));
+    let reports = here.admin(&["reports"]);
+    let report = &reports[0];
+    assert_eq!(report["category"], "harassment", "{reports}");
+    let id = report["reportId"].as_str().expect("an id");
+    let peer = report["reported"]["peer"].as_str().expect("who it is");
+
+    let answer = here.admin(&["ban", id, "--for", "1h"]);
+    assert_eq!(answer["shared"], true, "{answer}");
+    ben.wait_for_screen("ended").expect("the call ends");
+    let banned = json!("SIGNALING_BANNED");
+    wait_for_state(&ann, "/server/cause", &banned);
+    assert_eq!(state(&ben, "/server/status"), "connected");
+
+    // Also at the other server, with a new start of her program.
+    let home = ann.close().expect("it ends");
+    let ann = open_as(home, &screens[0], &elsewhere.server.url(), "Ann");
+    wait_for_state(&ann, "/server/cause", &banned);
+
+    here.admin(&["unban", peer]);
+    here.admin(&["close", id, "--note", "one hour"]);
+    assert_eq!(here.admin(&["reports"]), json!([]));
+    wait_until("the ban is lifted at the other server", TIMEOUT, || {
+        (elsewhere.admin(&["bans"]) == json!([])).then_some(())
+    })
+    .expect("they share bans");
 }
