@@ -46,3 +46,8 @@ export function initial(name: string): string {
   const first = Array.from(plain(name)).find((point) => /[\p{L}\p{N}]/u.test(point));
   return first?.toLocaleUpperCase() ?? "";
 }
+
+/** A server as people know it: its origin without what all servers have. */
+export function serverName(origin: string): string {
+  return plain(origin.replace(/^wss:\/\/(.*?)(:443)?$/, "$1"), 80);
+}

@@ -208,6 +208,7 @@ test("a call works from start to end with the keyboard alone", async () => {
         durationMs: 65_000,
         name: null,
         otherServer: null,
+        asksDirectAt: null,
         again: { kind: "anyone" },
       },
     });

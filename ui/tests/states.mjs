@@ -242,6 +242,7 @@ const mismatched = (mismatch) => ({
   durationMs: null,
   name: "Amara",
   otherServer: null,
+  asksDirectAt: null,
   again: null,
 });
 
@@ -436,6 +437,7 @@ export const STATES = {
     durationMs: 754_000,
     name: "Amara",
     otherServer: null,
+    asksDirectAt: null,
     again: anyone,
   }),
   "ended-stranger": outsideLobby(
@@ -448,6 +450,7 @@ export const STATES = {
       durationMs: 754_000,
       name: "Amara",
       otherServer: null,
+      asksDirectAt: null,
       again: anyone,
     },
     { stranger: { ...STRANGER, report: "sent", block: "blocked" } },
@@ -461,6 +464,7 @@ export const STATES = {
     durationMs: null,
     name: null,
     otherServer: null,
+    asksDirectAt: "wss://chat.example.org:443",
     again: anyone,
   }),
   "ended-room": outsideLobby({
@@ -472,6 +476,7 @@ export const STATES = {
     durationMs: 3_723_000,
     name: "Amara",
     otherServer: null,
+    asksDirectAt: null,
     again: garden,
   }),
   "ended-ringing": outsideLobby(
@@ -484,6 +489,7 @@ export const STATES = {
       durationMs: 61_000,
       name: "Amara",
       otherServer: null,
+      asksDirectAt: null,
       again: amara,
     },
     { incoming: { ...INCOMING, kind: "known", byInvite: false } },
@@ -497,6 +503,7 @@ export const STATES = {
     durationMs: null,
     name: null,
     otherServer: null,
+    asksDirectAt: null,
     again: amara,
   }),
   "ended-nearby-away": outsideLobby({
@@ -508,6 +515,7 @@ export const STATES = {
     durationMs: null,
     name: null,
     otherServer: "192.168.1.7:9010",
+    asksDirectAt: null,
     again: { kind: "nearby", name: "Amara" },
   }),
   "ended-nearby-busy": outsideLobby({
@@ -519,6 +527,7 @@ export const STATES = {
     durationMs: null,
     name: null,
     otherServer: "192.168.1.7:9010",
+    asksDirectAt: null,
     again: { kind: "nearby", name: "Amara" },
   }),
   "ended-invite-used": outsideLobby({
@@ -530,6 +539,7 @@ export const STATES = {
     durationMs: 61_000,
     name: "Amara",
     otherServer: null,
+    asksDirectAt: null,
     again: null,
   }),
   "ended-mismatch-words": outsideLobby({
@@ -556,6 +566,7 @@ export const STATES = {
     durationMs: null,
     name: null,
     otherServer: null,
+    asksDirectAt: null,
     again: anyone,
   }),
   "ended-server": outsideLobby(
@@ -568,6 +579,7 @@ export const STATES = {
       durationMs: null,
       name: null,
       otherServer: null,
+      asksDirectAt: null,
       again: anyone,
     },
     unreachable,

@@ -154,8 +154,9 @@ pub enum Command {
     AcceptRules,
     /// Calls with strangers go through a TURN server, or directly.
     SetStrangerRelay { on: bool },
-    /// Calls with strangers may go directly at the server of the settings, which offers no TURN server.
-    AllowStrangerDirect,
+    /// Calls with strangers may go directly at this server, the last screen's `asksDirectAt`: the
+    /// settings may have another one by now.
+    AllowStrangerDirect { server: String },
     /// They may no longer do so at this server of `strangerDirect`.
     TakeBackStrangerDirect { server: String },
     /// Set what the user likes to talk about.

@@ -300,8 +300,8 @@ export const en = {
     /** The server can't keep the user's address from a stranger. */
     direct: {
       title: "Connect directly?",
-      what: "This server can't hide your IP address. The people you meet could see it, and with it roughly where you are.",
-      todo: "If you agree, Tandem won't ask again for this server. You can change it in Settings.",
+      what: "{server} can't hide your IP address. The people you meet could see it, and with it roughly where you are.",
+      todo: "If you agree, Tandem won't ask again for that server. You can change it in Settings.",
       allow: "Connect directly",
     },
     newInvite: "Create a new invite",

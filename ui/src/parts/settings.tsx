@@ -10,7 +10,7 @@ import { Button } from "./button";
 import { Devices } from "./devices";
 import { Dropdown } from "./dropdown";
 import { AlwaysNearby } from "./nearby";
-import { plain } from "../text";
+import { plain, serverName } from "../text";
 import { Problems } from "./problems";
 import { Profile } from "./profile";
 import { ServerAccess } from "./server-access";
@@ -147,11 +147,6 @@ function DirectServers({ state: { settings }, act }: View) {
       <p class="hint">{t.strangerDirectHint}</p>
     </div>
   );
-}
-
-/** As people know it: without what all servers have. */
-function serverName(origin: string): string {
-  return plain(origin.replace(/^wss:\/\/(.*?)(:443)?$/, "$1"), 80);
 }
 
 function ThemeField({ state, act }: View) {

@@ -13,7 +13,7 @@ import { Sentence } from "../parts/person";
 import { ProblemDetails } from "../parts/problems";
 import { BlockNotice, ReportButton, ReportDialog } from "../parts/report";
 import { personCalled } from "../person";
-import { plain } from "../text";
+import { plain, serverName } from "../text";
 import { clock } from "../time";
 
 const t = words.ended;
@@ -58,11 +58,11 @@ function absence({ reason, again }: EndedProps["screen"]): Words | null {
 }
 
 /**
- * The server offers no TURN server, and the user has not said whether strangers may be met without one
- * there. The app repeats the reason only while it has not, or has to hide the address.
+ * The server that the user is asked about, if strangers may not be met directly yet: the settings may
+ * have changed since.
  */
-function asksForDirect({ reason, again }: EndedProps["screen"], settings: Settings): boolean {
-  return reason === "NO_TURN_SERVER" && again?.kind === "anyone" && settings.strangerRelay;
+function asksForDirect({ asksDirectAt }: EndedProps["screen"], settings: Settings): string | null {
+  return settings.strangerRelay ? asksDirectAt : null;
 }
 
 /** The stranger of the call that is over can still be reported and blocked. */
@@ -91,10 +91,10 @@ function LastStranger({ state: { stranger }, act }: View) {
 }
 
 /** Asked once for each server. */
-function AskForDirect(view: View) {
+function AskForDirect({ server, ...view }: View & { server: string }) {
   const { act } = view;
   const allow = async () => {
-    if (await act.send({ type: "allowStrangerDirect" })) return;
+    if (await act.send({ type: "allowStrangerDirect", server })) return;
     await act.send({ type: "next" });
   };
   return (
@@ -104,7 +104,7 @@ function AskForDirect(view: View) {
       </div>
       <Heading>{t.direct.title}</Heading>
       <p id="end-reason" class="end-reason" data-reason="NO_TURN_SERVER">
-        {t.direct.what}
+        {t.direct.what.replace("{server}", () => serverName(server))}
       </p>
       <p class="hint">{t.direct.todo}</p>
       <div class="buttons">
@@ -143,7 +143,8 @@ export function Ended({ screen, ...view }: EndedProps) {
   const orderly = ORDERLY.has(reason);
   const failed = durationMs === null && !orderly;
   const again = repeat(screen.again, failed);
-  if (asksForDirect(screen, view.state.settings)) return <AskForDirect {...view} />;
+  const asked = asksForDirect(screen, view.state.settings);
+  if (asked !== null) return <AskForDirect {...view} server={asked} />;
   return (
     <Centred name="ended" {...view}>
       <div class={`end-mark${orderly ? "" : " fault"}`}>

@@ -455,6 +455,7 @@ describe("the end", () => {
       durationMs: null,
       name: null,
       otherServer: null,
+      asksDirectAt: null,
       again: { kind: "anyone" },
     } as const;
     show(makeState({ screen }));
@@ -472,6 +473,7 @@ describe("the end", () => {
       durationMs: null,
       name: null,
       otherServer: null,
+      asksDirectAt: null,
       again: { kind: "anyone" },
     } as const;
     show(makeState({ screen }));
@@ -490,6 +492,7 @@ describe("the end", () => {
       durationMs: null,
       name: null,
       otherServer: "chat.example.org",
+      asksDirectAt: null,
       again: null,
     } as const;
     show(makeState({ screen }));
@@ -507,6 +510,7 @@ describe("the end", () => {
       durationMs: null,
       name: null,
       otherServer: null,
+      asksDirectAt: null,
       again: { kind: "anyone" },
     } as const;
     show(makeState({ screen }));

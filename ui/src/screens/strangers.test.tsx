@@ -157,7 +157,20 @@ describe("a server without TURN", () => {
     const view = asked({});
     await click("allow-direct");
     await Promise.resolve();
-    expect(sent(view)).toEqual([{ type: "allowStrangerDirect" }, { type: "next" }]);
+    expect(sent(view)).toEqual([
+      { type: "allowStrangerDirect", server: "wss://chat.example.org:443" },
+      { type: "next" },
+    ]);
+  });
+
+  it("is the one that was asked about, though the settings have another by now", async () => {
+    const view = asked({ serverUrl: "wss://two.example/ws" });
+    expect(find("#end-reason").textContent).toContain("chat.example.org can't hide");
+    await click("allow-direct");
+    expect(sent(view)[0]).toEqual({
+      type: "allowStrangerDirect",
+      server: "wss://chat.example.org:443",
+    });
   });
 
   it("is an error for those who have agreed", () => {
@@ -169,7 +182,7 @@ describe("a server without TURN", () => {
   it("can't be helped where there is no STUN server either", () => {
     const { screen } = named("ended-ask-direct");
     if (screen.kind !== "ended") throw new Error("it is over");
-    show(makeState({ screen: { ...screen, reason: "NO_STUN_SERVER" } }));
+    show(makeState({ screen: { ...screen, reason: "NO_STUN_SERVER", asksDirectAt: null } }));
     expect(has("[data-action=allow-direct]")).toBe(false);
     expect(find("#end-reason").dataset.reason).toBe("NO_STUN_SERVER");
   });

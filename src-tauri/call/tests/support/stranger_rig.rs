@@ -25,6 +25,8 @@ pub(crate) const VPN: &str = "100.128.7.1";
 /// A neighbour of the first side.
 pub(crate) const NEIGHBOUR: &str = "203.0.113.99";
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
+/// Of the STUN server that the first side's system reaches through the VPN.
+const BEHIND_VPN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 253);
 
 /// All messages that one side got from the server.
 pub(crate) type Relayed = Arc<Mutex<Vec<Value>>>;
@@ -52,10 +54,10 @@ pub(crate) enum Offers {
 }
 
 /// A STUN server (RFC 8489) that answers Binding requests with the address they come from.
-fn stun_server(host: &Host, stop: Arc<AtomicBool>) -> SocketAddr {
+fn stun_server(host: &Host, ip: Ipv4Addr, stop: Arc<AtomicBool>) -> SocketAddr {
     let socket = host
         .entrance()
-        .run(|| UdpSocket::bind((SERVER, 0)).unwrap());
+        .run(move || UdpSocket::bind((ip, 0)).unwrap());
     let address = socket.local_addr().unwrap();
     socket
         .set_read_timeout(Some(Duration::from_millis(50)))
@@ -137,6 +139,10 @@ impl Rig {
             host.add_route("default", "eth0").unwrap();
         }
 
+        host.add_address(&format!("{BEHIND_VPN}/32")).unwrap();
+        let behind_vpn = format!("{BEHIND_VPN}/32");
+        network.host(0).add_route(&behind_vpn, "vpn").unwrap();
+
         let neighbour = network.host(2);
         neighbour.add_address(&format!("{NEIGHBOUR}/32")).unwrap();
         let home = format!("{}:0", PRIVATE[0]);
@@ -165,11 +171,13 @@ impl Rig {
             .map(|turn| (turn.url(), turn.secret().to_owned()));
         let (started, urls) = std::sync::mpsc::channel();
         let ends = Arc::new(AtomicBool::new(false));
-        let stun = stun_server(host, Arc::clone(&ends));
+        let stun = [SERVER, BEHIND_VPN].map(|ip| stun_server(host, ip, Arc::clone(&ends)));
         let server = Running::start(Some(host.entrance()), move |stopped| async move {
             let mut server = SignalingServer::builder().listen(format!("{SERVER}:0"));
             if offers == Offers::Stun {
-                server = server.stun_url(format!("stun:{stun}"));
+                for address in stun {
+                    server = server.stun_url(format!("stun:{address}"));
+                }
             }
 
             if let Some((url, secret)) = credentials {

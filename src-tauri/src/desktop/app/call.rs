@@ -239,6 +239,9 @@ impl App {
             .map(|since| now.at.saturating_duration_since(since));
 
         let own_server = self.own_server().map(|server| server.url);
+        let asks_direct = code == EndCode::NoTurnServer
+            && !call.target.is_known()
+            && self.state.settings.stranger_relay;
         self.state.screen = Screen::Ended {
             reason: code,
             cause,
@@ -249,6 +252,7 @@ impl App {
             other_server: Some(&server)
                 .filter(|server| Some(*server) != own_server.as_ref())
                 .map(|server| server.authority().to_owned()),
+            asks_direct_at: asks_direct.then(|| server.origin()),
             again: again
                 .as_ref()
                 .map(|target| target.shown(own_server.as_ref())),

@@ -199,7 +199,7 @@ impl App {
                     }
                 })
             }
-            Command::AllowStrangerDirect => self.allow_stranger_direct(),
+            Command::AllowStrangerDirect { server } => self.allow_stranger_direct(&server),
             Command::TakeBackStrangerDirect { server } => self.take_back_stranger_direct(&server),
             Command::SetInterests { interests } => self.set_interests(&interests),
             Command::StrangerShown { id } => self.stranger_shown(id),

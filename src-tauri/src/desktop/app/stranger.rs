@@ -85,11 +85,15 @@ impl App {
         }
     }
 
-    /// The user agrees to meet strangers directly at the server of the settings.
-    pub(super) fn allow_stranger_direct(&mut self) -> CommandResult {
-        let server = self.own_server().ok_or(CommandErrorCode::NoServer)?;
-        let origin = server.url.origin();
-        self.change_settings(|settings| settings.allow_direct(&origin, true))
+    /// The user agrees to meet strangers directly at the server that the last screen asks about.
+    pub(super) fn allow_stranger_direct(&mut self, server: &str) -> CommandResult {
+        let asked = match &self.state.screen {
+            Screen::Ended { asks_direct_at, .. } => asks_direct_at.as_ref(),
+            _ => None,
+        };
+        let asked = asked.filter(|asked| asked.as_str() == server);
+        let asked = asked.ok_or(CommandErrorCode::NotNow)?.clone();
+        self.change_settings(|settings| settings.allow_direct(&asked, true))
     }
 
     /// The user no longer agrees to that at the server that the settings show like this.

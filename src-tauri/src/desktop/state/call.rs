@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use tandem_call::{ConnectProblem, EndCode};
+use tandem_signaling::ServerOrigin;
 use tandem_signaling::client::ClientErrorCode;
 use ts_rs::TS;
 
@@ -60,6 +61,10 @@ pub enum Screen {
         name: Option<String>,
         /// The signaling server, unless it is the user's.
         other_server: Option<String>,
+        /// The signaling server that the user is asked about: it offers no TURN server, so strangers would
+        /// be met directly there. `null` if nothing is asked.
+        #[ts(type = "string | null")]
+        asks_direct_at: Option<ServerOrigin>,
         /// What `next` searches for from here; `null` if nothing can be searched again.
         again: Option<Search>,
     },

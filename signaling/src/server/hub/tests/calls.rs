@@ -19,16 +19,35 @@ fn both_sides_learn_whether_both_come_from_private_addresses() {
 
             key
         });
-        world.say(keys[0], find());
-        let second = world.say(keys[1], find());
-        for heard in [world.take(keys[0]), second] {
-            let found = heard.iter().find_map(|message| match message {
-                ServerMessage::PartnerFound(found) => Some(found.both_private),
-                _ => None,
-            });
-            assert_eq!(found, Some(expected), "{privately:?}");
-        }
+        assert_eq!(
+            both_private(&mut world, keys),
+            [expected; 2],
+            "{privately:?}"
+        );
     }
+}
+
+#[test]
+fn who_resumes_comes_from_where_the_new_connection_does() {
+    let mut world = World::new();
+    let (first, second) = (world.join(), world.join());
+    world.hub.set_private(first);
+    world.hub.set_private(second);
+    let (first, _) = world.come_back(first, 0);
+    assert_eq!(both_private(&mut world, [first, second]), [false; 2]);
+}
+
+/// What `partner_found` says to these two, who search one after the other.
+fn both_private(world: &mut World, [first, second]: [ClientKey; 2]) -> [bool; 2] {
+    world.say(first, find());
+    let heard = world.say(second, find());
+    [world.take(first), heard].map(|heard| {
+        let mut found = heard.iter().filter_map(|message| match message {
+            ServerMessage::PartnerFound(found) => Some(found.both_private),
+            _ => None,
+        });
+        found.next().expect("they are matched")
+    })
 }
 
 #[test]

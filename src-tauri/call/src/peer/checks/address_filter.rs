@@ -2,12 +2,14 @@
 //! those that [`Disclosure`] allows. Sans-IO: the system's routes are an argument.
 //!
 //! A candidate that is never named still reveals its address when a check leaves from there. With
-//! server-reflexive candidates, only those sockets are used from which the system would itself send to
-//! a STUN or TURN server: one address for each IP version, not those of a VPN or a second network (RFC 8828
-//! §5.2, mode 2). With relay candidates, a socket sends to servers and hears them, and nobody else.
+//! server-reflexive candidates, only that socket of each IP version is used from whose address the system
+//! sends to the internet, not those of a VPN or a second network beside it (RFC 8828 §5.2, mode 2). The
+//! addresses of the servers do not matter to that: the signaling server picks them, and could name one
+//! behind each network that it asks about. With relay candidates, a socket sends to servers and hears
+//! them, and nobody else.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::stun::{self, Purpose};
 use crate::interfaces::Prefix;
@@ -15,6 +17,11 @@ use crate::peer::privacy::Disclosure;
 
 /// Servers that one socket may ask. A signaling server names fewer.
 const MAX_SERVERS: usize = 64;
+
+/// Addresses that the system reaches by its default routes: those of a.root-servers.net, which IANA
+/// changes once in decades (<https://www.iana.org/domains/root/servers>). Nothing is sent there.
+const INTERNET_V4: Ipv4Addr = Ipv4Addr::new(198, 41, 0, 4);
+const INTERNET_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0x503, 0xba3e, 0, 0, 0, 2, 0x30);
 
 /// From which address the system sends to another one.
 pub(in crate::peer) type SourceAddress = fn(IpAddr) -> Option<IpAddr>;
@@ -27,7 +34,7 @@ pub(in crate::peer) struct AddressFilter {
     source_address: Option<SourceAddress>,
     /// The networks that this machine is in.
     networks: Vec<Prefix>,
-    /// The servers that were asked from here, and whether the system would do so, too.
+    /// The servers that were asked from here, and whether they may be.
     servers: Vec<(SocketAddr, bool)>,
 }
 
@@ -80,12 +87,20 @@ impl AddressFilter {
         }
 
         // A TURN server may be reached by any way: it gives away no address of this machine.
-        let is_used = self.disclosure == Disclosure::Relay
-            || self.source_address.is_none_or(|source_address| {
-                source_address(server.ip().to_canonical()) == Some(self.local.to_canonical())
-            });
+        let is_used = self.disclosure == Disclosure::Relay || self.is_on_default_route();
         self.servers.push((server, is_used));
         is_used
+    }
+
+    /// Whether the system sends from here to the internet.
+    fn is_on_default_route(&self) -> bool {
+        let local = self.local.to_canonical();
+        let internet = match local {
+            IpAddr::V4(_) => INTERNET_V4.into(),
+            IpAddr::V6(_) => INTERNET_V6.into(),
+        };
+        self.source_address
+            .is_none_or(|source_address| source_address(internet) == Some(local))
     }
 
     /// Whether this socket asks `server`.
@@ -148,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_socket_on_the_systems_own_way_to_a_server_is_used() {
+    fn only_the_socket_on_the_default_route_is_used() {
         let [mut usual, mut other] = filters(Disclosure::ServerReflexive);
         let check = check(2);
         assert!(
@@ -168,6 +183,58 @@ mod tests {
         let answer = message(0x0101, 1, &[]);
         assert!(usual.may_enter(at(STUN), &answer));
         assert!(!other.may_enter(at(STUN), &answer));
+    }
+
+    #[test]
+    fn a_server_in_another_network_is_not_asked_from_there() {
+        const BEHIND_VPN: &str = "192.0.2.200:3478";
+
+        let socket = |local: &str| {
+            AddressFilter::new(
+                Disclosure::ServerReflexive,
+                local.parse().unwrap(),
+                Some(|to| match to {
+                    IpAddr::V6(_) => "2001:db8:1::5".parse().ok(),
+                    IpAddr::V4(to) if to.octets()[..3] == [192, 0, 2] => "192.0.2.5".parse().ok(),
+                    IpAddr::V4(_) => "203.0.113.5".parse().ok(),
+                }),
+                Vec::new(),
+            )
+        };
+
+        for (local, server, is_used) in [
+            ("203.0.113.5", STUN, true),
+            ("203.0.113.5", BEHIND_VPN, true),
+            ("192.0.2.5", STUN, false),
+            ("192.0.2.5", BEHIND_VPN, false),
+            ("2001:db8:1::5", "[2001:db8:9::9]:3478", true),
+            ("2001:db8:2::5", "[2001:db8:9::9]:3478", false),
+        ] {
+            let mut socket = socket(local);
+            assert_eq!(
+                socket.may_leave(at(server), &ask()),
+                is_used,
+                "{local} to {server}"
+            );
+            assert_eq!(
+                socket.may_leave(at(PARTNER), &check(2)),
+                is_used,
+                "{local} to the partner"
+            );
+        }
+    }
+
+    #[test]
+    fn a_computer_without_a_way_to_the_internet_uses_no_socket() {
+        let local = "192.0.2.5".parse().unwrap();
+        let mut filter = AddressFilter::new(
+            Disclosure::ServerReflexive,
+            local,
+            Some(|_| None),
+            Vec::new(),
+        );
+        assert!(!filter.may_leave(at(STUN), &ask()));
+        assert!(!filter.may_leave(at(PARTNER), &check(2)));
     }
 
     #[test]

@@ -80,28 +80,50 @@ impl TurnSocket {
         can_be_refusal(datagram) && self.nonces.lock().on_refused(from, datagram)
     }
 
-    /// Takes note of what has come, and removes what the library must not see. Returns how many are left.
+    /// Takes note of what has come, and removes what the library must not see. Returns how many buffers
+    /// are left.
     fn sift(&self, bufs: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta], count: usize) -> usize {
         let mut left = 0;
         for at in 0..count.min(bufs.len()).min(meta.len()) {
-            let (from, length) = (meta[at].addr, meta[at].len.min(bufs[at].len()));
-            let datagram = &bufs[at][..length];
-            self.turn.on_received(from, datagram);
-            if self.is_hidden(from, datagram) {
+            let length = meta[at].len.min(bufs[at].len());
+            let kept = self.sift_joined(&mut bufs[at][..length], &meta[at]);
+            if kept == 0 && length > 0 {
                 continue;
             }
 
+            meta[at].len = kept;
             if left < at {
                 // The buffers belong to the library, by their places.
                 let (before, rest) = bufs.split_at_mut(at);
-                let length = length.min(before[left].len());
-                before[left][..length].copy_from_slice(&rest[0][..length]);
+                let kept = kept.min(before[left].len());
+                before[left][..kept].copy_from_slice(&rest[0][..kept]);
                 meta[left] = meta[at];
+                meta[left].len = kept;
             }
             left += 1;
         }
 
         left
+    }
+
+    /// The same for the datagrams of one sender that the system has joined in a buffer (generic receive
+    /// offload): all but the last one, which may be shorter, have the length `stride`. Returns how many
+    /// bytes are left.
+    fn sift_joined(&self, joined: &mut [u8], meta: &RecvMeta) -> usize {
+        let mut kept = 0;
+        let mut start = 0;
+        while start < joined.len() {
+            let end = start.saturating_add(meta.stride.max(1)).min(joined.len());
+            let datagram = &joined[start..end];
+            self.turn.on_received(meta.addr, datagram);
+            if !self.is_hidden(meta.addr, datagram) {
+                joined.copy_within(start..end, kept);
+                kept += end - start;
+            }
+            start = end;
+        }
+
+        kept
     }
 
     /// Begins a connection, if this is the socket to have one.
@@ -258,14 +280,13 @@ mod tests {
         };
 
         let seen = buffers.iter().zip(&meta).take(count);
-        seen.map(|(buffer, meta)| buffer[..meta.len].to_vec())
+        seen.flat_map(|(buffer, meta)| buffer[..meta.len].chunks(meta.stride.max(1)))
+            .map(<[u8]>::to_vec)
             .collect()
     }
 
-    #[tokio::test]
-    async fn a_stale_nonce_is_hidden_and_replaced() {
-        let server = bind();
-        let address = server.local_addr().unwrap();
+    /// A socket of the library that asks the TURN server at `address`.
+    fn client(address: SocketAddr) -> Arc<TurnSocket> {
         let [username, _, password] = CREDENTIAL.map(str::to_owned);
         let servers = [RTCIceServer {
             urls: vec![format!("turn:{address}?transport=udp")],
@@ -277,7 +298,54 @@ mod tests {
         let own = bind();
         own.set_nonblocking(true).unwrap();
         let inner = TokioRuntime.wrap_udp_socket(own).unwrap();
-        let socket = TurnSocket::new(inner, turn).unwrap();
+        TurnSocket::new(inner, turn).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_stale_nonce_among_joined_datagrams_is_hidden_and_nothing_else() {
+        let server = bind();
+        server.set_nonblocking(true).unwrap();
+        let server = TokioRuntime.wrap_udp_socket(server).unwrap();
+        let address = server.local_addr().unwrap();
+        let socket = client(address);
+        send(&socket, address, &request(1, b"old")).await;
+
+        // What one call sends in segments over the loopback arrives in one buffer.
+        let refusal = stale(1, b"new");
+        let size = refusal.len();
+        let media = vec![b'm'; size];
+        let last = vec![b'l'; size / 2];
+        for order in [
+            [&refusal[..], &media, &last],
+            [&media, &refusal, &last],
+            [&media, &media, &refusal],
+        ] {
+            let contents = order.concat();
+            let joined = Transmit {
+                destination: socket.local_addr().unwrap(),
+                ecn: None,
+                contents: &contents,
+                segment_size: Some(size),
+                src_ip: None,
+            };
+            let sent = poll_fn(|cx| server.poll_send(cx, &joined)).await;
+            assert_eq!(sent.unwrap(), contents.len());
+
+            let expected = order.into_iter().filter(|datagram| *datagram != refusal);
+            let expected: Vec<&[u8]> = expected.collect();
+            let mut seen = Vec::new();
+            while seen.len() < expected.len() {
+                seen.extend(receive(&socket).await);
+            }
+            assert_eq!(seen, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stale_nonce_is_hidden_and_replaced() {
+        let server = bind();
+        let address = server.local_addr().unwrap();
+        let socket = client(address);
         let local = socket.local_addr().unwrap();
         let arrived = || {
             let mut buffer = [0; 2048];

@@ -107,6 +107,7 @@ fn a_call_goes_from_search_to_end() {
         duration_ms: Some(30_000),
         name: Some("Bea".into()),
         other_server: None,
+        asks_direct_at: None,
         again: Some(blue()),
     };
 

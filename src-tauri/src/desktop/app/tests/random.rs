@@ -92,7 +92,8 @@ fn command() -> impl Strategy<Value = Command> {
         1 => Just(Command::RefreshDevices),
         1 => Just(Command::AcceptRules),
         1 => any::<bool>().prop_map(|on| Command::SetStrangerRelay { on }),
-        1 => Just(Command::AllowStrangerDirect),
+        1 => prop::sample::select(vec!["wss://chat.example.org:443", "wss://other.example:443"])
+            .prop_map(|server| Command::AllowStrangerDirect { server: server.into() }),
         1 => Just(Command::TakeBackStrangerDirect { server: "wss://chat.example.org:443".into() }),
         1 => prop::collection::vec(".{0,40}", 0..12).prop_map(|interests| Command::SetInterests { interests }),
         2 => (0_u32..60).prop_map(|id| Command::StrangerShown { id }),

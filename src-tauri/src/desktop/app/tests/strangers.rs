@@ -106,11 +106,13 @@ fn the_way_to_strangers_follows_from_the_settings() {
         (false, true, StrangerRoute::Direct),
     ] {
         let mut world = World::new();
-        world
-            .command(Command::SetStrangerRelay { on: relay })
-            .unwrap();
         if direct {
-            world.command(Command::AllowStrangerDirect).unwrap();
+            allow_direct(&mut world);
+        }
+
+        if !relay {
+            let on = false;
+            world.command(Command::SetStrangerRelay { on }).unwrap();
         }
 
         assert_eq!(
@@ -132,6 +134,37 @@ fn route_to_stranger(world: &mut World) -> StrangerRoute {
     plan.route
 }
 
+/// A command for the question of the last screen.
+fn allow_at(server: &str) -> Command {
+    Command::AllowStrangerDirect {
+        server: server.into(),
+    }
+}
+
+/// The server that the last screen asks about.
+fn asked_about(world: &World) -> Option<String> {
+    let Screen::Ended { asks_direct_at, .. } = world.screen() else {
+        return None;
+    };
+
+    asks_direct_at
+        .as_ref()
+        .map(|server| server.as_str().to_owned())
+}
+
+/// The server of the settings offers no TURN server.
+fn find_no_turn_server(world: &mut World) {
+    world.command(Command::FindPartner).unwrap();
+    world.call_event(ended(EndCode::NoTurnServer));
+}
+
+/// The user is asked at the server of the settings, and agrees.
+fn allow_direct(world: &mut World) {
+    find_no_turn_server(world);
+    let server = asked_about(world).expect("the user is asked");
+    world.command(allow_at(&server)).unwrap();
+}
+
 fn set_server(world: &mut World, url: &str) {
     let url = url.to_owned();
     world.command(Command::SetServerUrl { url }).unwrap();
@@ -141,7 +174,7 @@ fn set_server(world: &mut World, url: &str) {
 fn consent_to_direct_calls_is_for_one_server_and_can_be_taken_back() {
     let mut world = World::new();
     set_server(&mut world, "wss://one.example/ws");
-    world.command(Command::AllowStrangerDirect).unwrap();
+    allow_direct(&mut world);
     assert_eq!(route_to_stranger(&mut world), StrangerRoute::RelayIfOffered);
 
     set_server(&mut world, "wss://two.example/ws");
@@ -150,8 +183,8 @@ fn consent_to_direct_calls_is_for_one_server_and_can_be_taken_back() {
         StrangerRoute::Relay,
         "the user was not asked about that one"
     );
-    world.command(Command::AllowStrangerDirect).unwrap();
-    world.command(Command::AllowStrangerDirect).unwrap();
+    allow_direct(&mut world);
+    world.command(allow_at("wss://two.example:443")).unwrap();
     let shown = |world: &World| -> Vec<String> {
         let servers = &world.app.state().settings.stranger_direct;
         servers
@@ -188,6 +221,57 @@ fn consent_to_direct_calls_is_for_one_server_and_can_be_taken_back() {
 }
 
 #[test]
+fn consent_is_for_the_server_that_the_user_was_asked_about() {
+    let mut world = World::new();
+    set_server(&mut world, "wss://one.example/ws");
+    find_no_turn_server(&mut world);
+    assert_eq!(
+        asked_about(&world).as_deref(),
+        Some("wss://one.example:443")
+    );
+
+    // The settings change while the question is on the screen.
+    set_server(&mut world, "wss://two.example/ws");
+    assert_eq!(
+        world.command(allow_at("wss://two.example:443")),
+        Err(CommandErrorCode::NotNow),
+        "nobody asked about that one"
+    );
+    world.command(allow_at("wss://one.example:443")).unwrap();
+    assert_eq!(route_to_stranger(&mut world), StrangerRoute::Relay);
+    assert_eq!(
+        world.command(allow_at("wss://one.example:443")),
+        Err(CommandErrorCode::NotNow),
+        "the question is gone"
+    );
+
+    set_server(&mut world, "wss://one.example/ws");
+    assert_eq!(route_to_stranger(&mut world), StrangerRoute::RelayIfOffered);
+}
+
+#[test]
+fn only_a_search_for_anyone_behind_turn_asks_to_go_directly() {
+    let mut world = World::new();
+    find_no_turn_server(&mut world);
+    assert!(asked_about(&world).is_some());
+
+    let code = "garden-42".into();
+    world.command(Command::CallWithCode { code }).unwrap();
+    world.call_event(ended(EndCode::NoTurnServer));
+    assert_eq!(asked_about(&world), None, "no stranger");
+
+    world.command(Command::FindPartner).unwrap();
+    world.call_event(ended(EndCode::NoStunServer));
+    assert_eq!(asked_about(&world), None, "it would not help");
+
+    world
+        .command(Command::SetStrangerRelay { on: false })
+        .unwrap();
+    find_no_turn_server(&mut world);
+    assert_eq!(asked_about(&world), None, "the user has agreed already");
+}
+
+#[test]
 fn consent_from_older_settings_is_asked_for_again() {
     for (saved, expected) in [
         ("true", &[][..]),
@@ -217,7 +301,8 @@ fn a_search_without_a_turn_server_can_be_repeated_after_the_user_was_asked() {
     };
     assert_eq!(*again, Some(Search::Anyone));
 
-    world.command(Command::AllowStrangerDirect).unwrap();
+    let server = asked_about(&world).expect("the user is asked");
+    world.command(allow_at(&server)).unwrap();
     world.effects();
     world.command(Command::Next).unwrap();
     let plan = world.start_call_plan().stranger.expect("it is a stranger");
