@@ -309,6 +309,63 @@ fn a_user_who_sends_too_much_loses_packets_and_others_do_not() {
 }
 
 #[test]
+fn what_a_user_sends_beyond_their_limit_leaves_the_total_to_others() {
+    let quotas = Quotas {
+        user_bandwidth: 8_000_000,
+        total_bandwidth: 24_000_000,
+        ..QUOTAS
+    };
+    let mut rig = Rig::with(quotas, 50_000..=50_099);
+    let (mallory, ann, peer) = (
+        address(MALLORY),
+        address("192.0.2.1:1"),
+        address("8.8.8.8:1"),
+    );
+    rig.allocate(mallory, "mallory");
+    rig.allocate(ann, "ann");
+    assert_eq!(rig.bind(mallory, "mallory", 0x4000, peer), None);
+    assert_eq!(rig.bind(ann, "ann", 0x4000, peer), None);
+
+    // For two seconds, Mallory sends 80 Mbit/s and Ann 4.
+    let mut lost = 0;
+    for n in 0..20_000 {
+        rig.send(mallory, 0x4000, &[0; 1000]);
+        if n % 20 == 0 {
+            lost += usize::from(rig.send(ann, 0x4000, &[0; 1000]).is_none());
+        }
+        rig.now += Duration::from_micros(100);
+    }
+    assert_eq!(lost, 0, "of Ann's 1,000 packets: the total has room");
+}
+
+#[test]
+fn empty_packets_have_a_limit() {
+    let quotas = Quotas {
+        user_bandwidth: 8_000_000,
+        ..QUOTAS
+    };
+    let mut rig = Rig::with(quotas, 50_000..=50_099);
+    let from = address(MALLORY);
+    rig.allocate(from, "mallory");
+    assert_eq!(
+        rig.bind(from, "mallory", 0x4000, address("8.8.8.8:1")),
+        None
+    );
+
+    let passed = (0..100_000)
+        .filter(|_| {
+            rig.now += Duration::from_micros(10);
+            rig.send(from, 0x4000, &[]).is_some()
+        })
+        .count();
+    // A second of 5,000 packets of 200 bytes, and half of one at once.
+    assert!(
+        (5000..=7502).contains(&passed),
+        "{passed} of 100,000 empty packets"
+    );
+}
+
+#[test]
 fn an_allocation_takes_little_memory() {
     let size = size_of::<Allocation>();
     // Beside it: 32 permissions, 32 channels, a user name and two table entries.
