@@ -101,9 +101,9 @@ struct User {
     meter: Meter,
 }
 
-/// Identifies a user while they have an allocation.
+/// Identifies a user while they have an allocation. Later users get their place, but never their number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct UserKey(usize);
+pub(crate) struct UserKey(usize, u64);
 
 /// What is in use.
 #[derive(Debug)]
@@ -114,6 +114,8 @@ pub(crate) struct Usage {
     addresses: HashMap<AddressKey, u32>,
     total: u32,
     meter: Meter,
+    /// Numbers users.
+    next: u64,
 }
 
 impl Usage {
@@ -125,6 +127,7 @@ impl Usage {
             addresses: HashMap::new(),
             total: 0,
             meter: Meter::default(),
+            next: 0,
         }
     }
 
@@ -157,11 +160,13 @@ impl Usage {
     }
 
     fn add(&mut self, user: &str) -> UserKey {
-        let key = UserKey(self.users.insert(User {
+        self.next += 1;
+        let index = self.users.insert(User {
             name: user.into(),
             allocations: 0,
             meter: Meter::default(),
-        }));
+        });
+        let key = UserKey(index, self.next);
         self.by_name.insert(user.into(), key);
 
         key

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::{Destination, Packet, Relay, Server, Transport};
+use super::{Destination, Family, Packet, Relay, Server, Transport};
+use crate::allocation::Peer;
 use crate::message::{Class, Message, Method, Writer, attribute, write_channel_data};
 
 impl Server {
@@ -38,7 +39,7 @@ impl Server {
             return None;
         }
 
-        if !self.allocations[id].permits(peer.ip(), packet.now) {
+        if !self.allocations[id].permits(self.peer(peer), packet.now) {
             self.stats.dropped_unpermitted += 1;
             return None;
         }
@@ -57,7 +58,7 @@ impl Server {
     ) -> Option<Destination> {
         let id = *self.by_relay.get(&relay)?;
         let allocation = &self.allocations[id];
-        if allocation.expires <= now || !allocation.permits(peer.ip(), now) {
+        if allocation.expires <= now || !allocation.permits(self.peer(peer), now) {
             self.stats.dropped_unpermitted += 1;
             return None;
         }
@@ -116,7 +117,7 @@ impl Server {
     ) -> Option<Destination> {
         let (sender, receiver) = (&self.allocations[from], &self.allocations[to]);
         let (relayed, users) = (sender.relayed, [sender.user, receiver.user]);
-        if receiver.expires <= now || !receiver.permits(relayed.ip(), now) {
+        if receiver.expires <= now || !receiver.permits(Peer::User(sender.user), now) {
             self.stats.dropped_unpermitted += 1;
             return None;
         }
@@ -124,6 +125,20 @@ impl Server {
         self.take(&users, data.len(), now)?;
         self.stats.joined_packets += 1;
         self.write_to_client(to, relayed, data, now, out)
+    }
+
+    /// Whom a permission for this address is for.
+    pub(super) fn peer(&self, peer: SocketAddr) -> Peer {
+        let family = Family::from(peer.ip());
+        if self.config.addresses.of(family) != Some(peer.ip()) {
+            return Peer::Address(peer.ip());
+        }
+
+        let port = peer.port();
+        match self.by_relay.get(&Relay { family, port }) {
+            Some(id) => Peer::User(self.allocations[*id].user),
+            None => Peer::Port(port),
+        }
     }
 
     /// Counts a packet that is passed on; `None` if there is no bandwidth for it.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use ring::hmac;
 
 use super::{Family, Packet, Relay, Server, Sockets, Transport};
-use crate::allocation::{Allocation, NewAllocation, Refused, lifetime};
+use crate::allocation::{Allocation, NewAllocation, Peer, Refused, lifetime};
 use crate::auth::{REALM, message_key, password, user_of};
 use crate::message::{Class, Message, Method, Writer, attribute, is_channel};
 
@@ -312,15 +312,15 @@ impl Server {
         }
 
         let now = request.packet.now;
-        let ips: Vec<IpAddr> = peers.iter().map(SocketAddr::ip).collect();
+        let peers: Vec<Peer> = peers.iter().map(|peer| self.peer(*peer)).collect();
         let allocation = &mut self.allocations[id];
         // All or none (RFC 8656 §10.2).
-        if ips.len() > MAX_PEERS || !allocation.has_room_for(&ips, now) {
+        if peers.len() > MAX_PEERS || !allocation.has_room_for(&peers, now) {
             return Err(code::INSUFFICIENT_CAPACITY);
         }
 
-        for ip in ips {
-            allocation.permit(ip, now).map_err(refusal)?;
+        for peer in peers {
+            allocation.permit(peer, now).map_err(refusal)?;
         }
 
         request.success(out).sign(&allocation.key);
@@ -344,9 +344,10 @@ impl Server {
         };
 
         self.check_peer(id, peer.ip())?;
+        let permitted = self.peer(peer);
         let allocation = &mut self.allocations[id];
         allocation
-            .bind(number, peer, request.packet.now)
+            .bind(number, peer, permitted, request.packet.now)
             .map_err(refusal)?;
 
         request.success(out).sign(&allocation.key);

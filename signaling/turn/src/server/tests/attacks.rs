@@ -366,6 +366,40 @@ fn empty_packets_have_a_limit() {
 }
 
 #[test]
+fn a_client_cannot_send_into_the_call_of_two_others() {
+    let mut rig = Rig::new();
+    let (ann, bob, mallory) = (
+        address("192.0.2.1:5000"),
+        address("192.0.2.2:5000"),
+        address(MALLORY),
+    );
+    let (of_ann, of_bob) = (rig.allocate(ann, "ann"), rig.allocate(bob, "bob"));
+    let of_mallory = rig.allocate(mallory, "mallory");
+    assert_eq!(rig.bind(ann, "ann", 0x4000, of_bob), None);
+    assert_eq!(rig.bind(bob, "bob", 0x4000, of_ann), None);
+    assert!(rig.send(ann, 0x4000, b"x").is_some(), "the call works");
+
+    for (channel, victim) in [(0x4000, of_ann), (0x4001, of_bob)] {
+        assert_eq!(rig.bind(mallory, "mallory", channel, victim), None);
+        let sent = rig.send(mallory, channel, b"x");
+        assert_eq!(sent, None, "nobody has permitted Mallory");
+    }
+    // Nor in the place of somebody who has left.
+    assert_eq!(rig.permit(ann, "ann", of_mallory), None);
+    let end = (attribute::LIFETIME, &[0; 4][..]);
+    rig.request(mallory, "mallory", Method::Refresh, &[end]);
+    rig.allocate(mallory, "eve");
+    assert_eq!(rig.bind(mallory, "eve", 0x4000, of_ann), None);
+    assert_eq!(rig.send(mallory, 0x4000, b"x"), None, "Mallory has left");
+
+    // A client may ask for one permission for all relayed ports of its partner.
+    let again = address("192.0.2.2:5001");
+    rig.allocate(again, "bob");
+    assert_eq!(rig.bind(again, "bob", 0x4000, of_ann), None);
+    assert!(rig.send(again, 0x4000, b"x").is_some(), "Bob's other one");
+}
+
+#[test]
 fn an_allocation_takes_little_memory() {
     let size = size_of::<Allocation>();
     // Beside it: 32 permissions, 32 channels, a user name and two table entries.
