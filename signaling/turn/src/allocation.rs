@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ring::hmac;
 
 use crate::message::TransactionId;
-use crate::quota::UserKey;
+use crate::quota::{Payer, UserKey};
 use crate::server::{Client, Relay};
 
 /// RFC 8656 §9.
@@ -112,6 +112,14 @@ impl Allocation {
             expires,
             permissions: Vec::new(),
             channels: Vec::new(),
+        }
+    }
+
+    /// Who pays for its packets.
+    pub(crate) fn payer(&self) -> Payer {
+        Payer {
+            user: self.user,
+            address: self.client.address.into(),
         }
     }
 

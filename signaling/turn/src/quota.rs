@@ -34,6 +34,9 @@ pub struct Quotas {
     pub total: u32,
     /// Bits per second of one user, both directions together.
     pub user_bandwidth: u64,
+    /// Bits per second of one address (IPv6: one /64), both directions together: whoever registers again is
+    /// another user, but comes from the same address.
+    pub address_bandwidth: u64,
     /// Bits per second of all, each packet counted once.
     pub total_bandwidth: u64,
 }
@@ -101,6 +104,20 @@ struct User {
     meter: Meter,
 }
 
+/// An address with at least one allocation.
+#[derive(Debug, Default)]
+struct Address {
+    allocations: u32,
+    meter: Meter,
+}
+
+/// Who pays for a packet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Payer {
+    pub(crate) user: UserKey,
+    pub(crate) address: AddressKey,
+}
+
 /// Identifies a user while they have an allocation. Later users get their place, but never their number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct UserKey(usize, u64);
@@ -111,7 +128,7 @@ pub(crate) struct Usage {
     limits: Quotas,
     users: Slab<User>,
     by_name: HashMap<Box<str>, UserKey>,
-    addresses: HashMap<AddressKey, u32>,
+    addresses: HashMap<AddressKey, Address>,
     total: u32,
     meter: Meter,
     /// Numbers users.
@@ -137,7 +154,8 @@ impl Usage {
         let address = AddressKey::from(client);
         let key = self.by_name.get(user).copied();
         let of_user = key.map_or(0, |key| self.users[key.0].allocations);
-        let of_address = self.addresses.get(&address).copied().unwrap_or(0);
+        let known = self.addresses.get(&address);
+        let of_address = known.map_or(0, |address| address.allocations);
 
         if is_over(self.total, self.limits.total)
             || is_over(of_user, self.limits.per_user)
@@ -148,7 +166,7 @@ impl Usage {
 
         let key = key.unwrap_or_else(|| self.add(user));
         self.users[key.0].allocations += 1;
-        *self.addresses.entry(address).or_default() += 1;
+        self.addresses.entry(address).or_default().allocations += 1;
         self.total += 1;
 
         Some(key)
@@ -176,9 +194,9 @@ impl Usage {
     pub(crate) fn leave(&mut self, key: UserKey, client: SocketAddr) {
         self.total -= 1;
         let address = AddressKey::from(client);
-        if let Some(count) = self.addresses.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(known) = self.addresses.get_mut(&address) {
+            known.allocations -= 1;
+            if known.allocations == 0 {
                 self.addresses.remove(&address);
             }
         }
@@ -191,29 +209,34 @@ impl Usage {
         }
     }
 
-    /// Takes the bandwidth of a packet that these users send or get. Both users of a packet that
+    /// Takes the bandwidth of a packet that these clients send or get. Both clients of a packet that
     /// stays inside the server pay for it, the total is counted once. All limits are asked before any is
     /// charged: what a user sends beyond their own limit must not use up the total.
-    pub(crate) fn take(&mut self, users: &[UserKey], bytes: usize, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, payers: &[Payer], bytes: usize, now: Instant) -> bool {
         let Quotas {
             user_bandwidth,
+            address_bandwidth,
             total_bandwidth,
             ..
         } = self.limits;
-        let has_room = self.meter.has_room(total_bandwidth, BURST, now)
-            && users.iter().all(|key| {
-                let meter = &self.users[key.0].meter;
-                meter.has_room(user_bandwidth, BURST, now)
-            });
-        if !has_room {
+        let may = |payer: &Payer| {
+            let user = &self.users[payer.user.0].meter;
+            let address = self.addresses.get(&payer.address);
+            user.has_room(user_bandwidth, BURST, now)
+                && address.is_none_or(|it| it.meter.has_room(address_bandwidth, BURST, now))
+        };
+        if !self.meter.has_room(total_bandwidth, BURST, now) || !payers.iter().all(may) {
             return false;
         }
 
         let bytes = bytes.max(MIN_COST);
         self.meter.charge(total_bandwidth, bytes, now);
-        for key in users {
-            let meter = &mut self.users[key.0].meter;
-            meter.charge(user_bandwidth, bytes, now);
+        for payer in payers {
+            let user = &mut self.users[payer.user.0].meter;
+            user.charge(user_bandwidth, bytes, now);
+            if let Some(address) = self.addresses.get_mut(&payer.address) {
+                address.meter.charge(address_bandwidth, bytes, now);
+            }
         }
 
         true
@@ -277,6 +300,7 @@ mod tests {
         per_address: 3,
         total: 5,
         user_bandwidth: 8_000_000,
+        address_bandwidth: 0,
         total_bandwidth: 0,
     };
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::{Destination, Family, Packet, Relay, Server, Transport};
 use crate::allocation::Peer;
 use crate::message::{Class, Message, Method, Writer, attribute, write_channel_data};
+use crate::quota::Payer;
 
 impl Server {
     /// ChannelData of a client (RFC 8656 §12.6).
@@ -63,8 +64,8 @@ impl Server {
             return None;
         }
 
-        let users = [allocation.user];
-        self.take(&users, data.len(), now)?;
+        let payers = [allocation.payer()];
+        self.take(&payers, data.len(), now)?;
         self.write_to_client(id, peer, data, now, out)
     }
 
@@ -78,9 +79,9 @@ impl Server {
         out: &mut Vec<u8>,
     ) -> Option<Destination> {
         let allocation = &self.allocations[id];
-        let (relay, relayed, user) = (allocation.relay, allocation.relayed, allocation.user);
+        let (relay, relayed, payer) = (allocation.relay, allocation.relayed, allocation.payer());
         if peer.ip() != relayed.ip() {
-            self.take(&[user], data.len(), now)?;
+            self.take(&[payer], data.len(), now)?;
             out.clear();
             out.extend_from_slice(data);
             return Some(Destination::Peer(relay, peer));
@@ -100,7 +101,7 @@ impl Server {
             return None;
         }
 
-        self.take(&[user], data.len(), now)?;
+        self.take(&[payer], data.len(), now)?;
         out.clear();
         out.extend_from_slice(data);
         Some(Destination::Peer(relay, peer))
@@ -116,13 +117,13 @@ impl Server {
         out: &mut Vec<u8>,
     ) -> Option<Destination> {
         let (sender, receiver) = (&self.allocations[from], &self.allocations[to]);
-        let (relayed, users) = (sender.relayed, [sender.user, receiver.user]);
+        let (relayed, payers) = (sender.relayed, [sender.payer(), receiver.payer()]);
         if receiver.expires <= now || !receiver.permits(Peer::User(sender.user), now) {
             self.stats.dropped_unpermitted += 1;
             return None;
         }
 
-        self.take(&users, data.len(), now)?;
+        self.take(&payers, data.len(), now)?;
         self.stats.joined_packets += 1;
         self.write_to_client(to, relayed, data, now, out)
     }
@@ -142,8 +143,8 @@ impl Server {
     }
 
     /// Counts a packet that is passed on; `None` if there is no bandwidth for it.
-    fn take(&mut self, users: &[crate::quota::UserKey], bytes: usize, now: Instant) -> Option<()> {
-        if !self.usage.take(users, bytes, now) {
+    fn take(&mut self, payers: &[Payer], bytes: usize, now: Instant) -> Option<()> {
+        if !self.usage.take(payers, bytes, now) {
             self.stats.dropped_over_rate += 1;
             return None;
         }

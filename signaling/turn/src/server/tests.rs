@@ -29,6 +29,7 @@ const QUOTAS: Quotas = Quotas {
     per_address: 8,
     total: 16,
     user_bandwidth: 0,
+    address_bandwidth: 0,
     total_bandwidth: 0,
 };
 

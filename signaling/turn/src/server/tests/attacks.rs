@@ -400,6 +400,47 @@ fn a_client_cannot_send_into_the_call_of_two_others() {
 }
 
 #[test]
+fn whoever_registers_again_and_again_shares_the_bandwidth_of_one_address() {
+    let quotas = Quotas {
+        user_bandwidth: 8_000_000,
+        address_bandwidth: 16_000_000,
+        ..QUOTAS
+    };
+    let mut rig = Rig::with(quotas, 50_000..=50_099);
+    let (ann, peer) = (address("192.0.2.1:1"), address("8.8.8.8:1"));
+    rig.allocate(ann, "ann");
+    assert_eq!(rig.bind(ann, "ann", 0x4000, peer), None);
+    let mallory: Vec<_> = (1..=5)
+        .map(|n| {
+            (
+                SocketAddr::from(([192, 0, 2, 66], n)),
+                format!("mallory{n}"),
+            )
+        })
+        .collect();
+    for (from, user) in &mallory {
+        rig.allocate(*from, user);
+        assert_eq!(rig.bind(*from, user, 0x4000, peer), None);
+    }
+
+    let (mut passed, mut lost) = (0, 0);
+    for n in 0..10_000 {
+        let (from, _) = &mallory[n % 5];
+        passed += usize::from(rig.send(*from, 0x4000, &[0; 1000]).is_some());
+        if n % 20 == 0 {
+            lost += usize::from(rig.send(ann, 0x4000, &[0; 1000]).is_none());
+        }
+        rig.now += Duration::from_micros(100);
+    }
+    // A second at 2 MB/s, and half of one at once.
+    assert!(
+        (2000..=3002).contains(&passed),
+        "{passed} of 10,000 packets"
+    );
+    assert_eq!(lost, 0, "of Ann's packets from elsewhere");
+}
+
+#[test]
 fn an_allocation_takes_little_memory() {
     let size = size_of::<Allocation>();
     // Beside it: 32 permissions, 32 channels, a user name and two table entries.
