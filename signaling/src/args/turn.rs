@@ -110,6 +110,16 @@ pub(crate) struct TurnArgs {
     )]
     #[arg(help_heading = "TURN server in this program")]
     pub(crate) turn_bandwidth_per_user: u32,
+
+    /// Megabits per second of all clients of one address (IPv6: of one /64). 0: no limit.
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_TURN_BANDWIDTH_PER_ADDRESS",
+        default_value_t = 100,
+        value_name = "MBIT"
+    )]
+    #[arg(help_heading = "TURN server in this program")]
+    pub(crate) turn_bandwidth_per_address: u32,
 }
 
 impl TurnArgs {
@@ -158,6 +168,7 @@ impl TurnArgs {
                 per_address: self.turn_allocations_per_address,
                 total: self.turn_allocations,
                 user_bandwidth: megabits(self.turn_bandwidth_per_user),
+                address_bandwidth: megabits(self.turn_bandwidth_per_address),
                 total_bandwidth: megabits(self.turn_bandwidth),
             },
             ttl,

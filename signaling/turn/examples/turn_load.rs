@@ -180,6 +180,7 @@ fn serve(secret: String) -> Result<()> {
             per_address: 0,
             total: 0,
             user_bandwidth: 20_000_000_000,
+            address_bandwidth: 0,
             total_bandwidth: 100_000_000_000,
         },
         secret,

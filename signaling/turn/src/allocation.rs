@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ring::hmac;
 
 use crate::message::TransactionId;
-use crate::quota::UserKey;
+use crate::quota::{Payer, UserKey};
 use crate::server::{Client, Relay};
 
 /// RFC 8656 §9.
@@ -54,9 +54,22 @@ pub(crate) struct NewAllocation {
     pub(crate) expires: Instant,
 }
 
+/// Whom a permission is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// An address, whatever its port (RFC 8656 §9).
+    Address(IpAddr),
+    /// Another client of this server. All of them share one relayed address, so a permission for it would
+    /// let each of them in. It is for all relayed ports of one user: a client may know several for its
+    /// partner, and ask for one permission only, because their address is the same.
+    User(UserKey),
+    /// A port of the relayed address that is no allocation's.
+    Port(u16),
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Permission {
-    peer: IpAddr,
+    peer: Peer,
     expires: Instant,
 }
 
@@ -102,6 +115,14 @@ impl Allocation {
         }
     }
 
+    /// Who pays for its packets.
+    pub(crate) fn payer(&self) -> Payer {
+        Payer {
+            user: self.user,
+            address: self.client.address.into(),
+        }
+    }
+
     /// Its user goes on with other credentials: the ones before may expire.
     pub(crate) fn renew(&mut self, username: &str, key: &hmac::Key) {
         if *self.username != *username {
@@ -110,15 +131,15 @@ impl Allocation {
         }
     }
 
-    /// Whether peers at this address may send, and be sent to.
-    pub(crate) fn permits(&self, peer: IpAddr, now: Instant) -> bool {
+    /// Whether this peer may send, and be sent to.
+    pub(crate) fn permits(&self, peer: Peer, now: Instant) -> bool {
         self.permissions
             .iter()
             .any(|permission| permission.peer == peer && permission.expires > now)
     }
 
-    /// Permits a peer's address from now on.
-    pub(crate) fn permit(&mut self, peer: IpAddr, now: Instant) -> Result<(), Refused> {
+    /// Permits a peer from now on.
+    pub(crate) fn permit(&mut self, peer: Peer, now: Instant) -> Result<(), Refused> {
         let expires = now + PERMISSION_LIFETIME;
         if let Some(known) = self.permissions.iter_mut().find(|known| known.peer == peer) {
             known.expires = expires;
@@ -138,9 +159,9 @@ impl Allocation {
     }
 
     /// Whether [`permit`](Self::permit) would succeed for all of these peers.
-    pub(crate) fn has_room_for(&mut self, peers: &[IpAddr], now: Instant) -> bool {
+    pub(crate) fn has_room_for(&mut self, peers: &[Peer], now: Instant) -> bool {
         self.forget_expired(now);
-        let is_new = |peer: &&IpAddr| !self.permissions.iter().any(|known| known.peer == **peer);
+        let is_new = |peer: &&Peer| !self.permissions.iter().any(|known| known.peer == **peer);
         self.permissions.len() + peers.iter().filter(is_new).count() <= MAX_PERMISSIONS
     }
 
@@ -160,11 +181,12 @@ impl Allocation {
             .map(|channel| channel.number)
     }
 
-    /// Binds a channel, or prolongs it, and permits the peer (RFC 8656 §12.2).
+    /// Binds a channel to a peer's address, or prolongs it, and permits the peer (RFC 8656 §12.2).
     pub(crate) fn bind(
         &mut self,
         number: u16,
         peer: SocketAddr,
+        permitted: Peer,
         now: Instant,
     ) -> Result<(), Refused> {
         self.forget_expired(now);
@@ -181,7 +203,7 @@ impl Allocation {
             _ => {}
         }
 
-        self.permit(peer.ip(), now)?;
+        self.permit(permitted, now)?;
         let expires = now + CHANNEL_LIFETIME;
         match at {
             Some(at) => self.channels[at].expires = expires,

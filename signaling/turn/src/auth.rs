@@ -57,6 +57,28 @@ pub(crate) fn user_of(username: &str, unix: u64) -> Option<&str> {
     is_valid.then_some(user)
 }
 
+/// How long an allocation with this user name may last from now on. Without a session, the name is for a
+/// call that is about to begin, and nothing outlives it; a session may last longer than its name.
+pub(crate) fn longest_lifetime(username: &str, unix: u64) -> Duration {
+    if is_of_session(username) {
+        return Duration::MAX;
+    }
+
+    let expiry: Option<u64> = username
+        .split(':')
+        .next()
+        .and_then(|text| text.parse().ok());
+    Duration::from_secs(expiry.unwrap_or(0).saturating_sub(unix))
+}
+
+/// Whether a user name is `EXPIRY:USER:SESSION`.
+pub(crate) fn is_of_session(username: &str) -> bool {
+    username
+        .split(':')
+        .nth(2)
+        .is_some_and(|session| !session.is_empty())
+}
+
 /// Makes and checks nonces.
 pub(crate) struct Nonces {
     key: hmac::Key,
@@ -165,6 +187,16 @@ mod tests {
             None,
             "too long"
         );
+    }
+
+    #[test]
+    fn only_a_session_outlives_its_user_name() {
+        let seconds = Duration::from_secs;
+        assert_eq!(longest_lifetime("100:ann", 40), seconds(60));
+        assert_eq!(longest_lifetime("100:ann", 100), Duration::ZERO);
+        assert_eq!(longest_lifetime("100:ann", 101), Duration::ZERO);
+        assert_eq!(longest_lifetime("100:ann:", 40), seconds(60));
+        assert_eq!(longest_lifetime("100:ann:call", 101), Duration::MAX);
     }
 
     #[test]

@@ -109,6 +109,7 @@ fn config() -> Config {
             per_address: 2,
             total: 4,
             user_bandwidth: 100_000,
+            address_bandwidth: 0,
             total_bandwidth: 0,
         },
         nonce_key: [1; 32],

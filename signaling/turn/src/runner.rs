@@ -19,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use ipnet::IpNet;
 use parking_lot::Mutex;
 use ring::rand::{SecureRandom, SystemRandom};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::Handle;
@@ -529,7 +529,7 @@ impl Engine {
             Destination::Peer(relay, peer) => self
                 .relays
                 .get(&relay)
-                .map(|relay| relay.socket.try_send_to(data, peer)),
+                .map(|relay| send(&relay.socket, data, peer)),
         };
     }
 }
@@ -548,8 +548,14 @@ impl Listener {
             }
             _ => client,
         };
-        self.socket.try_send_to(data, address)
+        send(&self.socket, data, address)
     }
+}
+
+/// Sends at once or not at all. Tokio's `try_send_to` would also refuse while its reactor has not yet looked
+/// at a socket: the first packets through a new relayed port were lost.
+fn send(socket: &UdpSocket, data: &[u8], to: SocketAddr) -> io::Result<usize> {
+    SockRef::from(socket).send_to(data, &to.into())
 }
 
 pub(crate) fn unix_time() -> u64 {

@@ -10,12 +10,13 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout_at};
 
 use crate::message::{CHANNEL_HEADER_LEN, HEADER_LEN};
 use crate::quota::AddressKey;
@@ -24,12 +25,14 @@ use crate::server::{Client, Packet, Transport};
 
 /// A client without an allocation is closed after this long, twice this at most.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
-/// A client that takes nothing for this long is closed.
+/// A client for which a packet waits longer than this is closed.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest message or ChannelData. Media packets have at most 1,500 bytes.
+/// The longest message or ChannelData, in both directions. Media packets have at most 1,500 bytes.
 const MAX_FRAME: usize = 4096;
 /// Packets that wait for a slow client. Later ones are dropped, as UDP would.
 const MAX_WAITING: usize = 64;
+/// The same in bytes: [`MAX_WAITING`] packets of media.
+const MAX_WAITING_BYTES: usize = MAX_WAITING * 1500;
 /// Streams at the same time, whether or not they have an allocation.
 const MAX_STREAMS: usize = 4096;
 /// Streams from one address (IPv6: one /64).
@@ -40,15 +43,102 @@ const RETRY_DELAY: Duration = Duration::from_millis(50);
 /// The open streams.
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
-    outbound: HashMap<u64, mpsc::Sender<Box<[u8]>>>,
+    outbound: HashMap<u64, Outbound>,
     by_address: HashMap<AddressKey, u32>,
     next: u64,
+}
+
+/// A packet that waits to be written.
+#[derive(Debug)]
+struct Waiting {
+    data: Box<[u8]>,
+    since: tokio::time::Instant,
+}
+
+/// Where packets for a client wait: the end that queues them.
+#[derive(Debug)]
+struct Outbound {
+    packets: mpsc::Sender<Waiting>,
+    bytes: Arc<AtomicUsize>,
+}
+
+/// The end that writes them.
+#[derive(Debug)]
+struct Backlog {
+    packets: mpsc::Receiver<Waiting>,
+    bytes: Arc<AtomicUsize>,
+}
+
+/// An empty queue.
+fn queue() -> (Outbound, Backlog) {
+    let (sender, receiver) = mpsc::channel(MAX_WAITING);
+    let bytes = Arc::new(AtomicUsize::new(0));
+    let outbound = Outbound {
+        packets: sender,
+        bytes: bytes.clone(),
+    };
+    let backlog = Backlog {
+        packets: receiver,
+        bytes,
+    };
+
+    (outbound, backlog)
+}
+
+impl Outbound {
+    /// Queues a packet, or drops it. One thread queues, so nothing comes between counting and sending.
+    fn push(&self, data: &[u8]) {
+        let waiting = self.bytes.load(Ordering::Relaxed);
+        if data.len() > MAX_FRAME || waiting + data.len() > MAX_WAITING_BYTES {
+            return;
+        }
+
+        let packet = Waiting {
+            data: data.into(),
+            since: tokio::time::Instant::now(),
+        };
+        self.bytes.fetch_add(data.len(), Ordering::Relaxed);
+        if self.packets.try_send(packet).is_err() {
+            self.bytes.fetch_sub(data.len(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// A client takes its packets too slowly, or its connection has ended.
+#[derive(Debug, PartialEq, Eq)]
+struct CannotWrite;
+
+impl Backlog {
+    async fn next(&mut self) -> Option<Waiting> {
+        self.packets.recv().await
+    }
+
+    /// Writes a packet. The time that it has waited for those before it counts, too, so that a client
+    /// cannot keep its backlog for longer by taking a little of it now and then.
+    async fn write<W: AsyncWrite + Unpin>(
+        &self,
+        writer: &mut W,
+        packet: Waiting,
+    ) -> Result<(), CannotWrite> {
+        let write = async {
+            writer.write_all(&packet.data).await?;
+            // TLS may keep what the system does not take at once.
+            writer.flush().await
+        };
+        let written = timeout_at(packet.since + WRITE_TIMEOUT, write).await;
+        self.bytes.fetch_sub(packet.data.len(), Ordering::Relaxed);
+
+        match written {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(CannotWrite),
+        }
+    }
 }
 
 impl Streams {
     /// Counts a stream until [`leave`](Self::leave): its number, and what to write to it. `None` if
     /// it is one too many.
-    fn enter(&mut self, remote: SocketAddr) -> Option<(u64, mpsc::Receiver<Box<[u8]>>)> {
+    fn enter(&mut self, remote: SocketAddr) -> Option<(u64, Backlog)> {
         let of_address = self.by_address.entry(remote.into()).or_default();
         if self.outbound.len() >= MAX_STREAMS || *of_address >= MAX_STREAMS_PER_ADDRESS {
             if *of_address == 0 {
@@ -59,9 +149,9 @@ impl Streams {
 
         *of_address += 1;
         self.next += 1;
-        let (sender, receiver) = mpsc::channel(MAX_WAITING);
-        self.outbound.insert(self.next, sender);
-        Some((self.next, receiver))
+        let (outbound, backlog) = queue();
+        self.outbound.insert(self.next, outbound);
+        Some((self.next, backlog))
     }
 
     fn leave(&mut self, id: u64, remote: SocketAddr) {
@@ -78,7 +168,7 @@ impl Streams {
     /// Queues a packet for a client, or drops it.
     pub(crate) fn send(&self, id: u64, data: &[u8]) {
         if let Some(stream) = self.outbound.get(&id) {
-            let _ = stream.try_send(data.into());
+            stream.push(data);
         }
     }
 }
@@ -113,7 +203,7 @@ where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
     let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
-    let (id, outbound) = shared.engine.lock().streams.enter(remote)?;
+    let (id, backlog) = shared.engine.lock().streams.enter(remote)?;
     let guard = Guard {
         shared: shared.clone(),
         client: Client {
@@ -123,7 +213,7 @@ where
         id,
     };
 
-    Some(serve(guard, stream, first, outbound))
+    Some(serve(guard, stream, first, backlog))
 }
 
 /// One stream; ends its allocation when dropped.
@@ -145,7 +235,7 @@ async fn serve<S: AsyncRead + AsyncWrite>(
     guard: Guard,
     stream: S,
     mut waiting: Vec<u8>,
-    mut outbound: mpsc::Receiver<Box<[u8]>>,
+    mut backlog: Backlog,
 ) {
     let (mut reader, mut writer) = split(stream);
     if guard.take(&mut waiting).is_err() {
@@ -163,14 +253,8 @@ async fn serve<S: AsyncRead + AsyncWrite>(
                     return;
                 }
             }
-            Some(packet) = outbound.recv() => {
-                let write = async {
-                    writer.write_all(&packet).await?;
-                    // TLS may keep what the system does not take at once.
-                    writer.flush().await
-                };
-                let written = timeout(WRITE_TIMEOUT, write).await;
-                if !matches!(written, Ok(Ok(()))) {
+            Some(packet) = backlog.next() => {
+                if backlog.write(&mut writer, packet).await.is_err() {
                     return;
                 }
             }
@@ -267,5 +351,77 @@ mod tests {
         }
         assert!(streams.enter(one).is_some());
         assert_eq!(streams.by_address.len(), 2);
+    }
+    /// The bytes that a queue holds.
+    fn held(backlog: &mut Backlog) -> usize {
+        std::iter::from_fn(|| backlog.packets.try_recv().ok())
+            .map(|packet| packet.data.len())
+            .sum()
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_a_slow_client_is_bounded_in_bytes() {
+        for length in [100, 1500, 4000, 65_507] {
+            let mut streams = Streams::default();
+            let client = SocketAddr::from(([192, 0, 2, 1], 1));
+            let (id, mut backlog) = streams.enter(client).unwrap();
+            for _ in 0..1000 {
+                streams.send(id, &vec![0; length]);
+            }
+
+            let counted = backlog.bytes.load(Ordering::Relaxed);
+            let held = held(&mut backlog);
+            assert!(
+                held <= 96_000,
+                "{held} bytes of packets of {length} bytes wait"
+            );
+            assert_eq!(counted, held, "what was dropped does not count");
+            assert_eq!(held > 0, length <= MAX_FRAME, "{length}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_a_packet_now_and_then_is_closed_all_the_same() {
+        let (outbound, mut backlog) = queue();
+        let (mut server, mut client) = tokio::io::duplex(1000);
+        for _ in 0..20 {
+            outbound.push(&[0; 1000]);
+        }
+
+        let started = tokio::time::Instant::now();
+        tokio::spawn(async move {
+            let mut packet = [0; 1000];
+            loop {
+                sleep(Duration::from_secs(4)).await;
+                client.read_exact(&mut packet).await.unwrap();
+            }
+        });
+        loop {
+            let packet = backlog.next().await.unwrap();
+            if backlog.write(&mut server, packet).await.is_err() {
+                break;
+            }
+        }
+        assert_eq!(started.elapsed(), WRITE_TIMEOUT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_keeps_up_is_served_for_as_long_as_it_likes() {
+        let (outbound, mut backlog) = queue();
+        let (mut server, mut client) = tokio::io::duplex(1000);
+        tokio::spawn(async move {
+            let mut packet = [0; 1000];
+            loop {
+                client.read_exact(&mut packet).await.unwrap();
+            }
+        });
+
+        for _ in 0..100 {
+            sleep(Duration::from_secs(1)).await;
+            outbound.push(&[0; 1000]);
+            let packet = backlog.next().await.unwrap();
+            assert_eq!(backlog.write(&mut server, packet).await, Ok(()));
+        }
+        assert_eq!(backlog.bytes.load(Ordering::Relaxed), 0);
     }
 }

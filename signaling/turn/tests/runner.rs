@@ -20,6 +20,7 @@ const QUOTAS: Quotas = Quotas {
     per_address: 100,
     total: 100,
     user_bandwidth: 0,
+    address_bandwidth: 0,
     total_bandwidth: 0,
 };
 

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::{Destination, Packet, Relay, Server, Transport};
+use super::{Destination, Family, Packet, Relay, Server, Transport};
+use crate::allocation::Peer;
 use crate::message::{Class, Message, Method, Writer, attribute, write_channel_data};
+use crate::quota::Payer;
 
 impl Server {
     /// ChannelData of a client (RFC 8656 §12.6).
@@ -38,7 +40,7 @@ impl Server {
             return None;
         }
 
-        if !self.allocations[id].permits(peer.ip(), packet.now) {
+        if !self.allocations[id].permits(self.peer(peer), packet.now) {
             self.stats.dropped_unpermitted += 1;
             return None;
         }
@@ -57,13 +59,13 @@ impl Server {
     ) -> Option<Destination> {
         let id = *self.by_relay.get(&relay)?;
         let allocation = &self.allocations[id];
-        if allocation.expires <= now || !allocation.permits(peer.ip(), now) {
+        if allocation.expires <= now || !allocation.permits(self.peer(peer), now) {
             self.stats.dropped_unpermitted += 1;
             return None;
         }
 
-        let users = [allocation.user];
-        self.take(&users, data.len(), now)?;
+        let payers = [allocation.payer()];
+        self.take(&payers, data.len(), now)?;
         self.write_to_client(id, peer, data, now, out)
     }
 
@@ -77,9 +79,9 @@ impl Server {
         out: &mut Vec<u8>,
     ) -> Option<Destination> {
         let allocation = &self.allocations[id];
-        let (relay, relayed, user) = (allocation.relay, allocation.relayed, allocation.user);
+        let (relay, relayed, payer) = (allocation.relay, allocation.relayed, allocation.payer());
         if peer.ip() != relayed.ip() {
-            self.take(&[user], data.len(), now)?;
+            self.take(&[payer], data.len(), now)?;
             out.clear();
             out.extend_from_slice(data);
             return Some(Destination::Peer(relay, peer));
@@ -99,7 +101,7 @@ impl Server {
             return None;
         }
 
-        self.take(&[user], data.len(), now)?;
+        self.take(&[payer], data.len(), now)?;
         out.clear();
         out.extend_from_slice(data);
         Some(Destination::Peer(relay, peer))
@@ -115,20 +117,34 @@ impl Server {
         out: &mut Vec<u8>,
     ) -> Option<Destination> {
         let (sender, receiver) = (&self.allocations[from], &self.allocations[to]);
-        let (relayed, users) = (sender.relayed, [sender.user, receiver.user]);
-        if receiver.expires <= now || !receiver.permits(relayed.ip(), now) {
+        let (relayed, payers) = (sender.relayed, [sender.payer(), receiver.payer()]);
+        if receiver.expires <= now || !receiver.permits(Peer::User(sender.user), now) {
             self.stats.dropped_unpermitted += 1;
             return None;
         }
 
-        self.take(&users, data.len(), now)?;
+        self.take(&payers, data.len(), now)?;
         self.stats.joined_packets += 1;
         self.write_to_client(to, relayed, data, now, out)
     }
 
+    /// Whom a permission for this address is for.
+    pub(super) fn peer(&self, peer: SocketAddr) -> Peer {
+        let family = Family::from(peer.ip());
+        if self.config.addresses.of(family) != Some(peer.ip()) {
+            return Peer::Address(peer.ip());
+        }
+
+        let port = peer.port();
+        match self.by_relay.get(&Relay { family, port }) {
+            Some(id) => Peer::User(self.allocations[*id].user),
+            None => Peer::Port(port),
+        }
+    }
+
     /// Counts a packet that is passed on; `None` if there is no bandwidth for it.
-    fn take(&mut self, users: &[crate::quota::UserKey], bytes: usize, now: Instant) -> Option<()> {
-        if !self.usage.take(users, bytes, now) {
+    fn take(&mut self, payers: &[Payer], bytes: usize, now: Instant) -> Option<()> {
+        if !self.usage.take(payers, bytes, now) {
             self.stats.dropped_over_rate += 1;
             return None;
         }

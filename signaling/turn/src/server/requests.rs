@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use ring::hmac;
 
 use super::{Family, Packet, Relay, Server, Sockets, Transport};
-use crate::allocation::{Allocation, NewAllocation, Refused, lifetime};
-use crate::auth::{REALM, message_key, password, user_of};
+use crate::allocation::{Allocation, NewAllocation, Peer, Refused, lifetime};
+use crate::auth::{REALM, is_of_session, longest_lifetime, message_key, password, user_of};
 use crate::message::{Class, Message, Method, Writer, attribute, is_channel};
 
 /// UDP's number, for REQUESTED-TRANSPORT.
@@ -139,8 +139,10 @@ impl Server {
 
         let allocation = self.allocation_of(packet.from, packet.now);
         let owned = allocation.map(|id| &self.allocations[id]);
-        let known = owned.filter(|known| *known.username == *username);
-        // An allocation outlives the credentials that it was made with.
+        // A session's allocation outlives the credentials that it was made with.
+        let known = owned
+            .filter(|known| *known.username == *username)
+            .filter(|_| is_of_session(username) || user_of(username, packet.unix).is_some());
         let (user, key) = match known {
             Some(known) => ("", known.key.clone()),
             None => {
@@ -231,7 +233,8 @@ impl Server {
             return Err(code::INSUFFICIENT_CAPACITY);
         };
 
-        let lifetime = lifetime(message.number(attribute::LIFETIME).filter(|time| *time > 0));
+        let lifetime = lifetime(message.number(attribute::LIFETIME).filter(|time| *time > 0))
+            .min(longest_lifetime(identity.username, packet.unix));
         let allocation = Allocation::new(NewAllocation {
             client: packet.from,
             user,
@@ -284,7 +287,8 @@ impl Server {
             return Err(code::FAMILY_MISMATCH);
         }
 
-        let lifetime = lifetime(message.number(attribute::LIFETIME));
+        let longest = longest_lifetime(&allocation.username, request.packet.unix);
+        let lifetime = lifetime(message.number(attribute::LIFETIME)).min(longest);
         allocation.expires = request.packet.now + lifetime;
         let seconds = u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX);
         request
@@ -312,15 +316,15 @@ impl Server {
         }
 
         let now = request.packet.now;
-        let ips: Vec<IpAddr> = peers.iter().map(SocketAddr::ip).collect();
+        let peers: Vec<Peer> = peers.iter().map(|peer| self.peer(*peer)).collect();
         let allocation = &mut self.allocations[id];
         // All or none (RFC 8656 §10.2).
-        if ips.len() > MAX_PEERS || !allocation.has_room_for(&ips, now) {
+        if peers.len() > MAX_PEERS || !allocation.has_room_for(&peers, now) {
             return Err(code::INSUFFICIENT_CAPACITY);
         }
 
-        for ip in ips {
-            allocation.permit(ip, now).map_err(refusal)?;
+        for peer in peers {
+            allocation.permit(peer, now).map_err(refusal)?;
         }
 
         request.success(out).sign(&allocation.key);
@@ -344,9 +348,10 @@ impl Server {
         };
 
         self.check_peer(id, peer.ip())?;
+        let permitted = self.peer(peer);
         let allocation = &mut self.allocations[id];
         allocation
-            .bind(number, peer, request.packet.now)
+            .bind(number, peer, permitted, request.packet.now)
             .map_err(refusal)?;
 
         request.success(out).sign(&allocation.key);

@@ -29,6 +29,7 @@ const QUOTAS: Quotas = Quotas {
     per_address: 8,
     total: 16,
     user_bandwidth: 0,
+    address_bandwidth: 0,
     total_bandwidth: 0,
 };
 
@@ -37,6 +38,8 @@ struct Rig {
     server: Server,
     ports: Ports,
     now: Instant,
+    /// The time of day: [`wait`](Self::wait) leaves it, so credentials do not expire by the way.
+    unix: u64,
     out: Vec<u8>,
     transaction: u64,
 }
@@ -107,6 +110,7 @@ impl Rig {
             server: Server::new(config, now),
             ports: Ports::default(),
             now,
+            unix: UNIX,
             out: Vec::new(),
             transaction: 0,
         }
@@ -126,7 +130,7 @@ impl Rig {
             from: client(from),
             data,
             now: self.now,
-            unix: UNIX,
+            unix: self.unix,
         };
         let to = self
             .server

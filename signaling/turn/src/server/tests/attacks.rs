@@ -309,6 +309,138 @@ fn a_user_who_sends_too_much_loses_packets_and_others_do_not() {
 }
 
 #[test]
+fn what_a_user_sends_beyond_their_limit_leaves_the_total_to_others() {
+    let quotas = Quotas {
+        user_bandwidth: 8_000_000,
+        total_bandwidth: 24_000_000,
+        ..QUOTAS
+    };
+    let mut rig = Rig::with(quotas, 50_000..=50_099);
+    let (mallory, ann, peer) = (
+        address(MALLORY),
+        address("192.0.2.1:1"),
+        address("8.8.8.8:1"),
+    );
+    rig.allocate(mallory, "mallory");
+    rig.allocate(ann, "ann");
+    assert_eq!(rig.bind(mallory, "mallory", 0x4000, peer), None);
+    assert_eq!(rig.bind(ann, "ann", 0x4000, peer), None);
+
+    // For two seconds, Mallory sends 80 Mbit/s and Ann 4.
+    let mut lost = 0;
+    for n in 0..20_000 {
+        rig.send(mallory, 0x4000, &[0; 1000]);
+        if n % 20 == 0 {
+            lost += usize::from(rig.send(ann, 0x4000, &[0; 1000]).is_none());
+        }
+        rig.now += Duration::from_micros(100);
+    }
+    assert_eq!(lost, 0, "of Ann's 1,000 packets: the total has room");
+}
+
+#[test]
+fn empty_packets_have_a_limit() {
+    let quotas = Quotas {
+        user_bandwidth: 8_000_000,
+        ..QUOTAS
+    };
+    let mut rig = Rig::with(quotas, 50_000..=50_099);
+    let from = address(MALLORY);
+    rig.allocate(from, "mallory");
+    assert_eq!(
+        rig.bind(from, "mallory", 0x4000, address("8.8.8.8:1")),
+        None
+    );
+
+    let passed = (0..100_000)
+        .filter(|_| {
+            rig.now += Duration::from_micros(10);
+            rig.send(from, 0x4000, &[]).is_some()
+        })
+        .count();
+    // A second of 5,000 packets of 200 bytes, and half of one at once.
+    assert!(
+        (5000..=7502).contains(&passed),
+        "{passed} of 100,000 empty packets"
+    );
+}
+
+#[test]
+fn a_client_cannot_send_into_the_call_of_two_others() {
+    let mut rig = Rig::new();
+    let (ann, bob, mallory) = (
+        address("192.0.2.1:5000"),
+        address("192.0.2.2:5000"),
+        address(MALLORY),
+    );
+    let (of_ann, of_bob) = (rig.allocate(ann, "ann"), rig.allocate(bob, "bob"));
+    let of_mallory = rig.allocate(mallory, "mallory");
+    assert_eq!(rig.bind(ann, "ann", 0x4000, of_bob), None);
+    assert_eq!(rig.bind(bob, "bob", 0x4000, of_ann), None);
+    assert!(rig.send(ann, 0x4000, b"x").is_some(), "the call works");
+
+    for (channel, victim) in [(0x4000, of_ann), (0x4001, of_bob)] {
+        assert_eq!(rig.bind(mallory, "mallory", channel, victim), None);
+        let sent = rig.send(mallory, channel, b"x");
+        assert_eq!(sent, None, "nobody has permitted Mallory");
+    }
+    // Nor in the place of somebody who has left.
+    assert_eq!(rig.permit(ann, "ann", of_mallory), None);
+    let end = (attribute::LIFETIME, &[0; 4][..]);
+    rig.request(mallory, "mallory", Method::Refresh, &[end]);
+    rig.allocate(mallory, "eve");
+    assert_eq!(rig.bind(mallory, "eve", 0x4000, of_ann), None);
+    assert_eq!(rig.send(mallory, 0x4000, b"x"), None, "Mallory has left");
+
+    // A client may ask for one permission for all relayed ports of its partner.
+    let again = address("192.0.2.2:5001");
+    rig.allocate(again, "bob");
+    assert_eq!(rig.bind(again, "bob", 0x4000, of_ann), None);
+    assert!(rig.send(again, 0x4000, b"x").is_some(), "Bob's other one");
+}
+
+#[test]
+fn whoever_registers_again_and_again_shares_the_bandwidth_of_one_address() {
+    let quotas = Quotas {
+        user_bandwidth: 8_000_000,
+        address_bandwidth: 16_000_000,
+        ..QUOTAS
+    };
+    let mut rig = Rig::with(quotas, 50_000..=50_099);
+    let (ann, peer) = (address("192.0.2.1:1"), address("8.8.8.8:1"));
+    rig.allocate(ann, "ann");
+    assert_eq!(rig.bind(ann, "ann", 0x4000, peer), None);
+    let mallory: Vec<_> = (1..=5)
+        .map(|n| {
+            (
+                SocketAddr::from(([192, 0, 2, 66], n)),
+                format!("mallory{n}"),
+            )
+        })
+        .collect();
+    for (from, user) in &mallory {
+        rig.allocate(*from, user);
+        assert_eq!(rig.bind(*from, user, 0x4000, peer), None);
+    }
+
+    let (mut passed, mut lost) = (0, 0);
+    for n in 0..10_000 {
+        let (from, _) = &mallory[n % 5];
+        passed += usize::from(rig.send(*from, 0x4000, &[0; 1000]).is_some());
+        if n % 20 == 0 {
+            lost += usize::from(rig.send(ann, 0x4000, &[0; 1000]).is_none());
+        }
+        rig.now += Duration::from_micros(100);
+    }
+    // A second at 2 MB/s, and half of one at once.
+    assert!(
+        (2000..=3002).contains(&passed),
+        "{passed} of 10,000 packets"
+    );
+    assert_eq!(lost, 0, "of Ann's packets from elsewhere");
+}
+
+#[test]
 fn an_allocation_takes_little_memory() {
     let size = size_of::<Allocation>();
     // Beside it: 32 permissions, 32 channels, a user name and two table entries.

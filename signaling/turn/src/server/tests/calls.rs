@@ -213,21 +213,53 @@ fn ports_that_other_programs_have_are_passed_over() {
 }
 
 #[test]
-fn an_allocation_outlives_the_credentials_that_made_it() {
+fn the_allocation_of_a_call_outlives_the_credentials_that_made_it() {
+    let mut rig = Rig::new();
+    let from = address(ANN);
+    rig.allocate(from, "ann:call");
+    rig.unix += 7200;
+    let answer = rig.request(from, "ann:call", Method::Refresh, &[]);
+    assert_eq!(answer.code(), None, "a call does not end with them");
+    let seconds = answer.message().number(attribute::LIFETIME);
+    assert_eq!(seconds, Some(600));
+}
+
+#[test]
+fn without_a_call_an_allocation_ends_with_its_credentials() {
+    let mut rig = Rig::new();
+    let from = address(ANN);
+    // The name is valid for another 100 s.
+    rig.unix += 3500;
+    let hour = (attribute::LIFETIME, &3600u32.to_be_bytes()[..]);
+    let answer = rig.request(from, "ann", Method::Allocate, &[TRANSPORT_UDP, hour]);
+    let relayed = answer.relayed();
+    assert_eq!(answer.message().number(attribute::LIFETIME), Some(100));
+    assert_eq!(rig.bind(from, "ann", 0x4000, address(PEER)), None);
+
+    rig.unix += 60;
+    rig.wait(60);
+    let answer = rig.request(from, "ann", Method::Refresh, &[hour]);
+    assert_eq!(answer.message().number(attribute::LIFETIME), Some(40));
+
+    rig.unix += 40;
+    let late = rig.request(from, "ann", Method::Refresh, &[hour]);
+    assert_eq!(late.code(), Some(401), "the name has expired");
+    rig.wait(40);
+    assert!(rig.send(from, 0x4000, b"out").is_none());
+    assert!(rig.peer_sends(relayed, address(PEER), b"in").is_none());
+    rig.tick();
+    assert!(rig.ports.open.is_empty());
+}
+
+#[test]
+fn an_allocation_that_was_made_before_a_call_lives_on_in_it() {
     let mut rig = Rig::new();
     let from = address(ANN);
     rig.allocate(from, "ann");
-    let refresh = rig.signed(from, "ann", Method::Refresh, &[]);
-    let packet = Packet {
-        from: client(from),
-        data: &refresh,
-        now: rig.now,
-        unix: UNIX + 7200,
-    };
-    let to = rig.server.receive(packet, &mut rig.ports, &mut rig.out);
-    assert!(to.is_some());
-    let answer = Answer(rig.out.clone());
-    assert_eq!(answer.code(), None, "a call does not end with them");
+    assert_eq!(rig.bind(from, "1|ann:call", 0x4000, address(PEER)), None);
+    rig.unix += 7200;
+    let answer = rig.request(from, "1|ann:call", Method::Refresh, &[]);
+    assert_eq!(answer.message().number(attribute::LIFETIME), Some(600));
 }
 
 #[test]
