@@ -74,8 +74,7 @@ pub(super) async fn serve(
         .as_ref()
         .map(|identity| identity.as_str().to_owned());
     let peer = slot.peer(identity.as_ref());
-    let (key, outbound) =
-        shared.register(subject, slot.role(), slot.key, slot.is_private(), peer);
+    let (key, outbound) = shared.register(subject, slot.role(), slot.key, slot.is_private(), peer);
     slot.watch_bans(identity.clone(), key);
     shared.edge.metrics.connections.inc();
 
