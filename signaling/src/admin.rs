@@ -69,10 +69,14 @@ enum Command {
         #[arg(long)]
         note: Option<String>,
     },
-    /// Delete a report and its snapshot.
+    /// Delete a report and its snapshot, or all of one reporter.
     Delete {
         /// Its reportId.
-        id: String,
+        #[arg(required_unless_present = "reporter")]
+        id: Option<String>,
+        /// Everything that this peer, or user:SUB, has reported.
+        #[arg(long, value_name = "PEER", conflicts_with = "id")]
+        reporter: Option<String>,
     },
     /// End a user's connection and call. It may come back.
     Kick {
@@ -126,7 +130,12 @@ impl From<Command> for AdminCommand {
             Command::Reports { all, limit } => Self::Reports { all, limit },
             Command::Report { id } => Self::Report { id },
             Command::Close { id, note } => Self::Close { id, note },
-            Command::Delete { id } => Self::Delete { id },
+            Command::Delete { id, reporter } => match (reporter, id) {
+                (Some(who), _) => Self::DeleteReporter { who },
+                (None, id) => Self::Delete {
+                    id: id.unwrap_or_default(),
+                },
+            },
             Command::Kick { user } => Self::Kick { user },
             Command::Ban(Ban { who, time }) => Self::Ban {
                 who,

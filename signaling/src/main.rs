@@ -155,19 +155,28 @@ async fn run(args: Args) -> anyhow::Result<()> {
         .and_then(|()| stdout.flush())
         .context("cannot print the address")?;
 
-    loop {
+    let is_signalled = loop {
         tokio::select! {
             signal = signals.next() => match signal {
                 Signal::Reload => server.reload(),
-                Signal::Stop => break,
+                Signal::Stop => break true,
             },
-            () = server.drain_requested() => break,
+            () = server.drain_requested() => break false,
         }
-    }
+    };
 
+    let second_signal = async {
+        if !is_signalled {
+            // A service manager stops the server that `admin drain` has prepared: calls may still end.
+            signals.stop().await;
+            tracing::info!("draining already: another signal cuts all connections");
+        }
+
+        signals.stop().await;
+    };
     tokio::select! {
         () = server.shutdown() => {}
-        () = signals.stop() => tracing::warn!("second signal: cutting all connections"),
+        () = second_signal => tracing::warn!("second signal: cutting all connections"),
     }
 
     Ok(())

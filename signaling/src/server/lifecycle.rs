@@ -615,8 +615,15 @@ async fn accept_loop(
     drop(acceptor);
     shared.close_all();
 
+    shared.close_reports();
+
     let all_closed = async { while connections.join_next().await.is_some() {} };
-    // Clients that have not read their close frame by then are cut off.
-    let _ = timeout(SHUTDOWN_TIMEOUT, all_closed).await;
+    // Clients that have not read their close frame by then are cut off, and a disk that does not
+    // take the last reports and bans by then is given up.
+    let closed = timeout(SHUTDOWN_TIMEOUT, all_closed);
+    let (_, written) = tokio::join!(closed, timeout(SHUTDOWN_TIMEOUT, reports));
+    if written.is_err() {
+        tracing::error!("stopped before all reports were written: the disk is too slow");
+    }
     tracing::info!("stopped");
 }

@@ -277,6 +277,86 @@ async fn a_ban_outlives_the_server_and_so_does_its_end() {
 }
 
 #[tokio::test]
+async fn a_ban_is_on_the_disk_before_the_operator_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let key = folder.path().join("peer.key").display().to_string();
+    let mut server = Moderated::start(&["--peer-key", &key]);
+    let ben = server.peer("198.51.100.7").await;
+    let user = ben.registered["userId"].as_str().expect("an id");
+    let banned = server.admin(&["ban", user]);
+    let process = server.server.process();
+    process.signal(libc::SIGKILL);
+    process.wait(DEADLINE).expect("it ends");
+
+    let mut server = Moderated::start(&["--peer-key", &key]);
+    let (_, first) = connect(&server.server, "198.51.100.7").await;
+    assert_eq!(first["code"], "banned", "{first}");
+    server.admin(&["unban", banned["peer"].as_str().expect("a hash")]);
+    let process = server.server.process();
+    process.signal(libc::SIGKILL);
+    process.wait(DEADLINE).expect("it ends");
+
+    let server = Moderated::start(&["--peer-key", &key]);
+    server.peer("198.51.100.7").await;
+}
+
+#[tokio::test]
+async fn a_signal_after_drain_lets_calls_end() {
+    let mut moderated = Moderated::start(&[]);
+    let mut ann = moderated.peer("203.0.113.7").await;
+    let mut ben = moderated.peer("198.51.100.7").await;
+    let session = call(&mut ann, &mut ben).await;
+    moderated.admin(&["drain"]);
+    for peer in [&mut ann, &mut ben] {
+        peer.expect("server_draining").await;
+    }
+    let process = moderated.server.process();
+    process
+        .wait_for_log(DEADLINE, |line| {
+            line.contains("draining: no new").then_some(())
+        })
+        .expect("it drains");
+    process.signal(libc::SIGTERM);
+    process
+        .wait_for_log(DEADLINE, |line| {
+            line.contains("draining already").then_some(())
+        })
+        .expect("the signal cuts nothing");
+
+    ann.send(json!({ "type": "end_session", "sessionId": session }))
+        .await;
+    ann.expect("session_ended").await;
+    ben.expect("partner_left").await;
+    let code = moderated.server.process().wait(DEADLINE).expect("it ends");
+    assert_eq!(code, Some(0));
+}
+
+#[tokio::test]
+async fn the_reports_of_one_flooder_are_deleted_at_once() {
+    let moderated = Moderated::start(&[]);
+    let mut ben = moderated.peer("198.51.100.7").await;
+    let mut ids = Vec::new();
+    for address in ["203.0.113.7", "203.0.113.8", "192.0.2.7"] {
+        let mut ann = moderated.peer(address).await;
+        let session = call(&mut ann, &mut ben).await;
+        ids.push(report(&mut ann, &session).await);
+        ann.send(json!({ "type": "end_session", "sessionId": session }))
+            .await;
+        ben.expect("partner_left").await;
+    }
+
+    let read = moderated.admin(&["report", &ids[0]]);
+    let flooder = read["reporter"]["peer"].as_str().expect("a hash");
+    let deleted = moderated.admin(&["delete", "--reporter", flooder]);
+    assert_eq!(deleted["deleted"], 2, "one network is one reporter");
+    let left = moderated.admin(&["reports"]);
+    assert_eq!(left[0]["reportId"], json!(ids[2]), "{left}");
+    assert_eq!(left.as_array().map(Vec::len), Some(1), "{left}");
+    let (code, error) = admin(&moderated.socket(), &["delete"]);
+    assert_eq!(code, Some(2), "{error}");
+}
+
+#[tokio::test]
 async fn a_ban_also_ends_the_call_of_someone_who_is_away() {
     let moderated = Moderated::start(&[]);
     let mut ann = moderated.peer("203.0.113.7").await;
@@ -426,164 +506,4 @@ fn two_servers_do_not_share_an_admin_socket() {
 }
 
 #[cfg(feature = "redis")]
-mod cluster {
-    use tandem_tests::{Part, Redis, require};
-
-    use super::*;
-    use crate::support::nodes::eventually;
-
-    /// Two nodes with one key, as an operator sets them up.
-    fn nodes(redis: &Redis, key: &str) -> [Moderated; 2] {
-        [(); 2].map(|()| Moderated::start(&["--redis", &redis.url(), "--peer-key", key]))
-    }
-
-    async fn ready(nodes: &[Moderated]) {
-        for node in nodes {
-            eventually("readiness", async || {
-                node.server
-                    .get("/readyz")
-                    .is_ok_and(|(status, _)| status == 200)
-            })
-            .await;
-        }
-    }
-
-    /// Whether a client from this address is let in.
-    async fn is_admitted(node: &Moderated, address: &str) -> bool {
-        let (_, first) = connect(&node.server, address).await;
-        assert!(
-            first["type"] == "user_registered" || first["code"] == "banned",
-            "{first}"
-        );
-        first["type"] == "user_registered"
-    }
-
-    #[tokio::test]
-    async fn a_report_on_one_node_is_answered_by_a_ban_on_all_of_them() {
-        require!(Part::Redis);
-        let redis = Redis::start().expect("Redis starts");
-        let folder = tempfile::tempdir().expect("a folder");
-        let key = folder.path().join("peer.key").display().to_string();
-        let nodes = nodes(&redis, &key);
-        ready(&nodes).await;
-
-        let mut ann = nodes[0].peer("203.0.113.7").await;
-        let mut ben = nodes[1].peer("198.51.100.7").await;
-        let session = call(&mut ann, &mut ben).await;
-        let id = report(&mut ann, &session).await;
-        let read = nodes[0].admin(&["report", &id]);
-        let peer = read["reported"]["peer"].as_str().expect("it came along");
-
-        // The moderator sits at the node of the report, the one reported at the other.
-        let banned = nodes[0].admin(&["ban", &id]);
-        assert_eq!(
-            (&banned["ended"], &banned["shared"]),
-            (&json!(0), &json!(true))
-        );
-        ben.expect_error("banned").await;
-        assert_eq!(ben.expect_close().await, 4005);
-        assert_eq!(ann.expect("partner_left").await["reason"], "left");
-        for node in &nodes {
-            assert!(!is_admitted(node, "198.51.100.7").await);
-            assert!(is_admitted(node, "203.0.113.7").await);
-        }
-        assert_eq!(nodes[0].admin(&["bans"]), nodes[1].admin(&["bans"]));
-
-        nodes[1].admin(&["unban", peer]);
-        for node in &nodes {
-            eventually("the end of the ban", async || {
-                is_admitted(node, "198.51.100.7").await
-            })
-            .await;
-        }
-
-        // One that ends by itself, on the node that did not make it.
-        nodes[0].admin(&["ban", peer, "--for", "3s"]);
-        eventually("the ban", async || {
-            !is_admitted(&nodes[1], "198.51.100.7").await
-        })
-        .await;
-        eventually("its end", async || {
-            is_admitted(&nodes[1], "198.51.100.7").await
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn bans_outlive_a_node_and_an_outage_of_redis() {
-        require!(Part::Redis);
-        let redis = Redis::start().expect("Redis starts");
-        let folder = tempfile::tempdir().expect("a folder");
-        let key = folder.path().join("peer.key").display().to_string();
-        let nodes = nodes(&redis, &key);
-        ready(&nodes).await;
-        let ben = nodes[0].peer("198.51.100.7").await;
-        let user = ben.registered["userId"].as_str().expect("an id");
-        let banned = nodes[0].admin(&["ban", user]);
-        eventually("the ban", async || {
-            !is_admitted(&nodes[1], "198.51.100.7").await
-        })
-        .await;
-
-        // A node that starts later, while the one that made the ban is gone.
-        let [first, second] = nodes;
-        drop(first);
-        let third = Moderated::start(&["--redis", &redis.url(), "--peer-key", &key]);
-        eventually("the ban", async || {
-            !is_admitted(&third, "198.51.100.7").await
-        })
-        .await;
-
-        // Redis comes back empty. One ban was made meanwhile.
-        let port = redis.port();
-        drop(redis);
-        eventually("the outage", async || {
-            third
-                .server
-                .get("/readyz")
-                .is_ok_and(|(status, _)| status == 503)
-        })
-        .await;
-        let cem = second.peer("192.0.2.7").await;
-        let user = cem.registered["userId"].as_str().expect("an id");
-        second.admin(&["ban", user]);
-        assert!(
-            !is_admitted(&second, "192.0.2.7").await,
-            "on its node at once"
-        );
-        let _redis = Redis::start_at(port).expect("Redis starts again");
-        eventually("the new ban", async || {
-            !is_admitted(&third, "192.0.2.7").await
-        })
-        .await;
-        assert!(
-            !is_admitted(&third, "198.51.100.7").await,
-            "the old one still holds"
-        );
-
-        // An unban while it is away reaches the others, too.
-        let peer = banned["peer"].as_str().expect("a hash");
-        second.admin(&["unban", peer]);
-        eventually("the end of the ban", async || {
-            is_admitted(&third, "198.51.100.7").await
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn a_node_with_another_key_says_so() {
-        require!(Part::Redis);
-        let redis = Redis::start().expect("Redis starts");
-        let url = redis.url();
-        let first = Moderated::start(&["--redis", &url]);
-        ready(std::slice::from_ref(&first)).await;
-        let mut second = Moderated::start(&["--redis", &url]);
-        let process = second.server.process();
-        process
-            .wait_for_log(DEADLINE, |line| {
-                line.contains("the peer key of this node is not that of the others")
-                    .then_some(())
-            })
-            .expect("an error in the log");
-    }
-}
+mod cluster;

@@ -135,6 +135,44 @@ async fn a_webhook_that_hangs_keeps_nobody_from_reporting() {
     }
 }
 
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn a_second_report_of_a_call_in_the_stream_is_not_told_again() {
+    use tandem_tests::{Part, Redis, require};
+
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/", listener.local_addr().expect("an address"));
+    let node = crate::support::nodes::Node::start_with(&redis, &["--report-webhook", &url]);
+    node.ready(true).await;
+
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let ((mut a, found), _b) = crate::support::nodes::pair(&node, &node).await;
+        let session = &found["sessionId"];
+        let mut ids = Vec::new();
+        for category in ["spam", "harassment"] {
+            let report = json!({ "type": "report", "sessionId": session, "category": category });
+            a.send(report).await;
+            ids.push(a.expect("report_received").await["reportId"].clone());
+        }
+        assert_eq!(ids[0], ids[1]);
+
+        let (stream, _) = within("a connection", listener.accept())
+            .await
+            .expect("a connection");
+        let (_, body) = within("a notice", answer(stream, "204 No Content")).await;
+        assert_eq!(body["reportId"], ids[0]);
+        told.push(body["reportId"].clone());
+    }
+
+    // The second notice was of the second call: nothing came in between.
+    assert_ne!(told[0], told[1]);
+    let lines = crate::support::store::reports(&redis);
+    assert_eq!(lines.len(), 4, "the stream has the updates");
+}
+
 #[test]
 fn an_address_that_would_tell_the_network_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");

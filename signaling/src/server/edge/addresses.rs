@@ -59,6 +59,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 const GUESSES_PER_MINUTE: u32 = 10;
 /// Rooms to claim: an office behind one address, each inviting someone.
 const CLAIMS_PER_MINUTE: u32 = 20;
+/// Reports from one address, over all its connections: several people behind it may meet the same
+/// stranger, and a flood of reports costs the operator more than the server.
+const REPORTS_PER_HOUR: u32 = 60;
 
 /// What each address has used of its limits.
 #[derive(Debug)]
@@ -73,6 +76,7 @@ struct Entry {
     upgrades: Meter,
     guesses: Meter,
     claims: Meter,
+    reports: Meter,
     rooms: RoomMeter,
 }
 
@@ -80,7 +84,7 @@ impl Usage for Entry {
     fn is_idle(&self, now: Instant) -> bool {
         self.connections == 0
             && self.rooms.is_idle(now)
-            && [self.upgrades, self.guesses, self.claims]
+            && [self.upgrades, self.guesses, self.claims, self.reports]
                 .iter()
                 .all(|meter| meter.is_idle(now))
     }
@@ -178,6 +182,15 @@ impl Addresses {
     pub(crate) fn claim(&mut self, key: AddressKey, now: Instant) -> Result<(), Duration> {
         let rate = Rate::new(CLAIMS_PER_MINUTE, MINUTE, CLAIMS_PER_MINUTE);
         self.table.entry(&key, now).claims.take(rate, 1, now)
+    }
+
+    /// Counts a report, over all connections of the address.
+    ///
+    /// # Errors
+    /// How long to wait before the next one.
+    pub(crate) fn report(&mut self, key: AddressKey, now: Instant) -> Result<(), Duration> {
+        let rate = Rate::new(REPORTS_PER_HOUR, 60 * MINUTE, REPORTS_PER_HOUR);
+        self.table.entry(&key, now).reports.take(rate, 1, now)
     }
 
     /// A connection that [`enter`](Self::enter) counted has ended.
@@ -346,5 +359,28 @@ mod tests {
             let open = counts.iter().filter(|count| **count > 0).count();
             prop_assert!(table.table.entries().values().filter(|entry| entry.connections > 0).count() == open);
         }
+    }
+
+    #[test]
+    fn reports_count_for_all_connections_of_an_address() {
+        let none = Rate::new(0, MINUTE, 0);
+        let mut addresses = Addresses::new(AddressLimits {
+            connections: 0,
+            upgrades: none,
+            rooms: none,
+        });
+        let now = Instant::now();
+        let [ann, ben] = ["192.0.2.1", "192.0.2.2"]
+            .map(|address| AddressKey::from(address.parse::<IpAddr>().unwrap()));
+
+        for _ in 0..REPORTS_PER_HOUR {
+            assert_eq!(addresses.report(ann, now), Ok(()));
+        }
+        assert_eq!(addresses.report(ann, now), Err(MINUTE));
+        assert_eq!(addresses.report(ben, now), Ok(()), "another address");
+
+        addresses.leave(ann, now);
+        assert!(addresses.report(ann, now).is_err(), "a new connection");
+        assert_eq!(addresses.report(ann, now + MINUTE), Ok(()));
     }
 }

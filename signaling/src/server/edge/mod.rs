@@ -216,8 +216,8 @@ impl Edge {
         self.config.turn_over_tls
     }
 
-    /// Reads the certificate, the token key and the ban list again, and reopens the report file. A
-    /// file that is not valid is logged, and what it contained before stays in force.
+    /// Reads the certificate, the token key and the ban list again, A file
+    /// that is not valid is logged, and what it contained before stays in force.
     pub(super) fn reload(&self) {
         let log = |what: &str, result: Result<(), String>| match result {
             Ok(()) => tracing::info!(what, "reloaded"),
@@ -231,11 +231,6 @@ impl Edge {
         if let Some((verifier, path)) = self.verifier.as_ref().zip(self.config.jwt_key.as_deref()) {
             let read = TokenVerifier::read(path).map(|new| *verifier.write() = new);
             log("token key", read);
-        }
-
-        if let Some(reports) = &self.moderation.reports {
-            let reopened = reports.reopen().map_err(|error| error.kind().to_string());
-            log("reports", reopened);
         }
 
         if let Some(path) = self.config.ban_file.as_deref() {

@@ -84,6 +84,9 @@ impl Slot {
         now: Instant,
     ) -> Result<(), Duration> {
         match message {
+            ClientMessage::Report { .. } if self.edge.config.rate_reports > 0 => {
+                self.edge.addresses.lock().report(self.key, now)
+            }
             ClientMessage::ClaimRoom(_) => self.edge.addresses.lock().claim(self.key, now),
             ClientMessage::FindPartner(search) if search.room.is_some() => {
                 let mut addresses = self.edge.addresses.lock();

@@ -55,6 +55,7 @@ use super::ice::IceSource;
 use super::matchmaker::{Holds, Matchmaker, Relation};
 use super::moderation::key::PeerHash;
 use super::moderation::report::{Report, Said};
+use super::moderation::report_file::Written;
 use super::outbound::CloseReason;
 use super::shrink::ShrinkIfSparse;
 use crate::message::{
@@ -96,6 +97,8 @@ pub(super) enum Effect {
     Close(ClientKey, CloseReason),
     /// Record a report, then call [`Hub::report_recorded`].
     Report(ClientKey, Box<Report>, Option<RequestId>),
+    /// The shared store has recorded this report.
+    Recorded(Box<Report>, Written),
     /// Hand this command to the shared store.
     Store(StoreCommand),
     /// The client's search is no failed guess at a room: give back what it was charged for one.

@@ -47,6 +47,7 @@ pub(super) fn write(path: &Path, bans: &[(PeerHash, UntilMs)]) -> io::Result<()>
 
         file.flush()
     })
+    .map(drop)
 }
 
 #[cfg(test)]

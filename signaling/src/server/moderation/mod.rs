@@ -24,6 +24,7 @@ pub(super) mod webhook;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
@@ -60,10 +61,14 @@ pub(super) struct Moderation {
     pub(super) key: PeerKey,
     config: ModerationConfig,
     bans: Mutex<PeerBans>,
+    /// Whether the other nodes know clients by other hashes.
+    has_other_key: AtomicBool,
     repeated: Mutex<RepeatedReports>,
     webhook: Option<Webhook>,
     /// Where the bans are kept, if they outlive the server and no store has them.
     ban_file: Option<PathBuf>,
+    /// Held while that file is written: by one task at a time, the newest list last.
+    saving: Mutex<()>,
     /// Notified when that file has to be written.
     bans_changed: Notify,
 }
@@ -109,7 +114,12 @@ impl Moderation {
             .filter(|_| !config.is_node)
             .map(|key| with_suffix(&key, ".bans"));
         if let Some(path) = &ban_file {
-            bans.replace(ban_file::read(path)?);
+            let kept = ban_file::read(path)?.into_iter();
+            bans.replace(kept.map(|(peer, until)| Change {
+                peer,
+                until: Some(until),
+                at_ms: 0,
+            }));
         }
 
         let webhook = config.webhook.as_deref().map(Webhook::new).transpose()?;
@@ -117,7 +127,9 @@ impl Moderation {
             reports,
             webhook,
             bans: Mutex::new(bans),
+            has_other_key: AtomicBool::new(false),
             ban_file,
+            saving: Mutex::default(),
             bans_changed: Notify::new(),
             repeated: Mutex::default(),
             key,
@@ -164,8 +176,9 @@ impl Moderation {
 
     /// Lifts a ban. False if this node knows of none.
     pub(super) fn unban(&self, peer: PeerHash) -> bool {
+        let was_banned = self.bans.lock().unban(peer, now_ms());
         self.bans_changed.notify_one();
-        self.bans.lock().unban(peer, now_ms())
+        was_banned
     }
 
     /// The bans that hold, the first to end first.
@@ -189,13 +202,21 @@ impl Moderation {
     /// The system's error.
     pub(super) fn save_bans(&self) -> io::Result<()> {
         match &self.ban_file {
-            Some(path) => ban_file::write(path, &self.bans()),
+            Some(path) => {
+                let _saving = self.saving.lock();
+                ban_file::write(path, &self.bans())
+            }
             None => Ok(()),
         }
     }
 
     /// Whether other nodes get the bans of this one.
     pub(super) fn shares_bans(&self) -> bool {
+        self.may_share_bans() && !self.has_other_key.load(Ordering::Relaxed)
+    }
+
+    /// Whether they would, with the same key.
+    pub(super) fn may_share_bans(&self) -> bool {
         self.config.is_node && self.key.is_kept()
     }
 
@@ -210,11 +231,16 @@ impl Moderation {
         }
     }
 
-    /// Counts a report that was recorded. Returns whom it makes the server restrict, after having
+    /// Counts a new report that was recorded. Returns whom it makes the server restrict, after having
     /// banned it.
     pub(super) fn count_report(&self, report: &Report) -> Option<PeerHash> {
         let rule = self.config.restrict;
         let (reporter, reported) = (report.reporter.peer?, report.reported.peer?);
+        if reporter == reported {
+            // Two people behind one address, or one with two windows: no stranger complains.
+            return None;
+        }
+
         let is_enough = self
             .repeated
             .lock()
@@ -258,20 +284,30 @@ impl Moderation {
     expect(dead_code, reason = "only with Redis is there a store")
 )]
 impl Moderation {
-    /// See [`PeerBans::meet_list`], then [`PeerBans::take_changes`].
+    /// Whether the key of this node is that of the other nodes: without, their bans say nothing here.
+    pub(super) fn set_has_other_key(&self, has_other_key: bool) {
+        self.has_other_key.store(has_other_key, Ordering::Relaxed);
+    }
+
+    /// See [`PeerBans::meet_list`], then [`PeerBans::changes`].
     pub(super) fn changes_for_list(&self, id: Option<String>) -> Vec<Change> {
         let mut bans = self.bans.lock();
         bans.meet_list(id);
-        bans.take_changes()
+        bans.changes()
     }
 
-    /// See [`PeerBans::restore`].
-    pub(super) fn restore_changes(&self, changes: Vec<Change>) {
-        self.bans.lock().restore(changes);
+    /// See [`PeerBans::confirm`].
+    pub(super) fn confirm_changes(&self, changes: &[Change]) {
+        self.bans.lock().confirm(changes);
+    }
+
+    /// See [`PeerBans::began_list`].
+    pub(super) fn began_ban_list(&self, id: String) {
+        self.bans.lock().began_list(id);
     }
 
     /// See [`PeerBans::replace`].
-    pub(super) fn replace_bans(&self, list: Vec<(PeerHash, UntilMs)>) {
+    pub(super) fn replace_bans(&self, list: Vec<Change>) {
         self.bans.lock().replace(list);
     }
 }
@@ -382,5 +418,11 @@ mod tests {
         assert!(moderation.unban(ben) && !moderation.unban(ben));
         assert_eq!(moderation.count_report(&report), Some(ben));
         assert!(moderation.check(ben).is_err() && moderation.check(ann).is_ok());
+
+        let own = Report {
+            reported: party(ann),
+            ..report
+        };
+        assert_eq!(moderation.count_report(&own), None, "its own network");
     }
 }

@@ -192,6 +192,7 @@ impl Shared {
     /// now.
     pub(in crate::server) fn reload(&self) {
         self.edge.reload();
+        self.reopen_reports();
         if !self.edge.has_ban_list() {
             return;
         }
@@ -201,6 +202,26 @@ impl Shared {
             for key in banned {
                 let fault = edge::banned();
                 state.hub.expel(key, CloseReason::Banned, Some(&fault), now);
+            }
+        });
+    }
+
+    /// Opens the file of reports again, in the background: all of it is read.
+    fn reopen_reports(&self) {
+        if self.edge.moderation.reports.is_none() {
+            return;
+        }
+
+        let edge = self.edge.clone();
+        spawn_blocking(move || {
+            let reopened = edge.moderation.reports.as_ref().map(|file| file.reopen());
+            match reopened.transpose() {
+                Ok(_) => tracing::info!(what = "reports", "reloaded"),
+                Err(error) => tracing::error!(
+                    what = "reports",
+                    kind = %error.kind(),
+                    "cannot reload: the old one stays in force"
+                ),
             }
         });
     }
@@ -244,10 +265,17 @@ impl Shared {
                 () = self.edge.moderation.bans_changed() => self.save_bans().await,
                 report = reports.recv() => match report {
                     Some(report) => self.record(report).await,
-                    None => return,
+                    None => return self.save_bans().await,
                 },
             }
         }
+    }
+
+    /// Takes no further reports: [`record_reports`](Self::record_reports) ends when it has written
+    /// those that wait.
+    pub(in crate::server) fn close_reports(&self) {
+        let (closed, _) = mpsc::channel(1);
+        self.state.lock().reports = closed;
     }
 
     async fn record(&self, PendingReport { key, report, id }: PendingReport) {
@@ -289,7 +317,8 @@ impl Shared {
         self.change(|state, _| state.hub.report_recorded(key, report_id, recorded, id));
     }
 
-    async fn save_bans(&self) {
+    /// Writes the bans to their file, if there is one. An error goes to the log.
+    pub(in crate::server) async fn save_bans(&self) {
         let edge = self.edge.clone();
         let saved = spawn_blocking(move || edge.moderation.save_bans())
             .await
@@ -418,6 +447,9 @@ impl State {
                     }
                 }
                 Effect::Report(key, report, id) => self.record_report(key, report, id),
+                Effect::Recorded(report, written) => {
+                    self.recorded(&report, written.is_update, Instant::now().into_std());
+                }
                 Effect::Store(command) => {
                     if let Some(store) = &self.store {
                         self.failed_commands.extend(send(store, command));
@@ -463,7 +495,9 @@ impl State {
             tracing::error!("too many reports wait for the webhook: it is not told of one");
         }
 
-        if let Some(peer) = self.edge.moderation.count_report(report) {
+        // An update is by the same person, even if it comes from another network.
+        let count = |report| self.edge.moderation.count_report(report);
+        if let Some(peer) = (!is_update).then_some(report).and_then(count) {
             self.edge.metrics.restricted.inc();
             tracing::warn!(%peer, "banned a client for a time: several others have reported it");
             self.end_banned(now);
@@ -473,18 +507,8 @@ impl State {
     /// Queues a report for the file, or, without one, for the store.
     fn record_report(&mut self, key: ClientKey, report: Box<Report>, id: Option<RequestId>) {
         if let Some(store) = self.store.as_ref().filter(|_| !self.reports_to_file) {
-            let command = StoreCommand::Report {
-                key,
-                report: report.clone(),
-                id,
-            };
-            let failed = send(store, command);
-            if failed.is_none() {
-                // The stream does not tell whether it had this report before.
-                self.recorded(&report, false, Instant::now().into_std());
-            }
-
-            self.failed_commands.extend(failed);
+            let command = StoreCommand::Report { key, report, id };
+            self.failed_commands.extend(send(store, command));
             return;
         }
 

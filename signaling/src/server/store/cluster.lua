@@ -47,6 +47,7 @@
 --   interest:<i>        sorted set: the users who search without a room, with this interest
 --   rank                the last rank given
 --   ended:<id>          list: the calls of a user that can still be reported, oldest first
+--   reported:<id>       this report is in the stream `reports` already
 --   clock               milliseconds to add to the clock of Redis' machine, see below
 --   claims              sorted set: the rooms that users have claimed, by their number
 --   claim_owners        hash: the user that claimed each of them

@@ -400,6 +400,14 @@ function ops.beat()
   return { redis.call('ZCOUNT', P .. 'nodes', NOW - SUSPECT, '+inf'), known, jump }
 end
 
+-- Adds a report to the stream. ARGV: its id, its line, and how many lines to keep. Returns 1 if it is
+-- new, 0 if its call has had one of this reporter: the last line with the id counts.
+function ops.report()
+  local is_new = redis.call('SET', P .. 'reported:' .. ARGV[5], 1, 'NX', 'EX', RECORD_TTL)
+  redis.call('XADD', P .. 'reports', 'MAXLEN', '~', ARGV[7], '*', 'report', ARGV[6])
+  return is_new and 1 or 0
+end
+
 -- The calling node ends. If it still has users, it stays in the list, so that the others find and
 -- remove them.
 function ops.leave()

@@ -234,20 +234,31 @@ async fn serve(
     } = link;
 
     let mut connection = connection;
-    if shared.edge.moderation.shares_bans() {
-        match has_key_of_cluster(&shared.edge.moderation, &mut connection).await {
-            Ok(true) => {}
-            Ok(false) => tracing::error!(
-                "the peer key of this node is not that of the others: bans made here do not hold \
-                 there, and the other way round; copy one --peer-key to all of them"
-            ),
-            Err(error) => return End::Lost(describe(&error)),
-        }
+    if shared.edge.moderation.may_share_bans() {
+        compare_keys(shared, &mut connection).await;
     }
 
     tokio::select! {
         end = receive_messages(shared, inbox) => end,
         end = send_commands(store, shared, connection, &sha, since, commands) => end,
+    }
+}
+
+/// Shares bans only with nodes that have the same key.
+async fn compare_keys(shared: &Shared, connection: &mut MultiplexedConnection) {
+    let moderation = &shared.edge.moderation;
+    let has_key = has_key_of_cluster(moderation, connection).await;
+    moderation.set_has_other_key(!matches!(has_key, Ok(true)));
+    match has_key {
+        Ok(true) => {}
+        Ok(false) => tracing::error!(
+            "the peer key of this node is not that of the others: bans made here do not hold \
+             there, and the other way round; copy one --peer-key to all of them"
+        ),
+        Err(error) => tracing::error!(
+            cause = describe(&error),
+            "cannot compare the peer key with the other nodes: bans made here hold on this node only"
+        ),
     }
 }
 
@@ -288,7 +299,7 @@ async fn send_commands(
             _ = heartbeats.tick() => is_heartbeat = true,
             received = commands.recv_many(&mut batch, MAX_BATCH) => if received == 0 {
                 // The last ban of the operator must not be lost. Nobody here reads the list any more.
-                let _ = sync_bans(shared, &mut bans, &mut connection).await;
+                sync_bans(shared, &mut bans, &mut connection).await;
                 leave(store, &mut connection, sha).await;
                 return End::Stopped;
             },
@@ -359,25 +370,29 @@ async fn send_commands(
                 return End::Lost(cause);
             }
 
-            if let Err(error) = sync_bans(shared, &mut bans, &mut connection).await {
-                return End::Lost(describe(&error));
-            }
+            sync_bans(shared, &mut bans, &mut connection).await;
         }
     }
 }
 
-/// Brings the bans of this node and of the store to the same list.
-async fn sync_bans(
-    shared: &Shared,
-    bans: &mut BanSync,
-    connection: &mut MultiplexedConnection,
-) -> Result<(), RedisError> {
+/// Brings the bans of this node and of the store to the same list. If that fails, the next heartbeat
+/// tries again: calls need the link, bans can wait a second.
+async fn sync_bans(shared: &Shared, bans: &mut BanSync, connection: &mut MultiplexedConnection) {
     let moderation = &shared.edge.moderation;
-    if moderation.shares_bans() && bans.sync(moderation, connection).await? {
-        shared.enforce_bans();
+    if !moderation.shares_bans() {
+        return;
     }
 
-    Ok(())
+    match bans.sync(moderation, connection).await {
+        Ok(true) => {
+            shared.enforce_bans();
+        }
+        Ok(false) => {}
+        Err(error) => tracing::error!(
+            cause = describe(&error),
+            "cannot share the bans: each node has its own until this works again"
+        ),
+    }
 }
 
 /// Signs off from the store. If that fails, the other nodes notice by themselves.

@@ -6,11 +6,12 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use redis::{Cmd, Value};
 
-use super::redis::{PREFIX, RedisStore};
+use super::redis::RedisStore;
 use crate::message::{LeaveReason, UserId, room_number};
 use crate::server::edge::KnockEvent;
 use crate::server::hub::cluster::messages::{Record, StoreCommand, StoreOutcome, StoredProfile};
 use crate::server::hub::ids::ClaimHash;
+use crate::server::moderation::report_file::Written;
 
 /// Reports that the stream keeps, roughly; Redis drops the oldest.
 const MAX_REPORTS: usize = 100_000;
@@ -153,14 +154,10 @@ impl RedisStore {
                 cmd
             }
             StoreCommand::Report { report, .. } => {
-                let mut cmd = redis::cmd("XADD");
-                cmd.arg(format!("{PREFIX}reports"))
-                    .arg("MAXLEN")
-                    .arg("~")
-                    .arg(MAX_REPORTS)
-                    .arg("*")
-                    .arg("report")
-                    .arg(json(report));
+                let mut cmd = self.script(sha, "report");
+                cmd.arg(&report.report_id)
+                    .arg(json(report))
+                    .arg(MAX_REPORTS);
                 cmd
             }
         }
@@ -332,11 +329,13 @@ pub(super) fn outcome(command: StoreCommand, answer: &Value) -> Option<StoreOutc
             let users = users.iter().filter_map(text).map(UserId::from);
             Some(StoreOutcome::Census(users.collect()))
         }
-        (StoreCommand::Report { key, report, id }, Value::BulkString(_)) => {
+        (StoreCommand::Report { key, report, id }, Value::Int(is_new)) => {
             Some(StoreOutcome::Reported {
                 key,
-                report_id: report.report_id,
-                recorded: true,
+                report,
+                recorded: Some(Written {
+                    is_update: *is_new == 0,
+                }),
                 id,
             })
         }

@@ -19,6 +19,7 @@ use crate::server::edge::KnockEvent;
 use crate::server::hub::ids::{PersonId, ResumeToken, Ticket};
 use crate::server::moderation::key::PeerHash;
 use crate::server::moderation::report::Report;
+use crate::server::moderation::report_file::Written;
 
 /// One node of the cluster: a random UUID, new with each start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -458,8 +459,9 @@ pub(in crate::server) enum StoreOutcome {
     /// What became of a report.
     Reported {
         key: ClientKey,
-        report_id: String,
-        recorded: bool,
+        report: Box<Report>,
+        /// `None`: it was not recorded.
+        recorded: Option<Written>,
         id: Option<RequestId>,
     },
 }
@@ -518,8 +520,8 @@ impl StoreCommand {
             }),
             Self::Report { key, report, id } => Some(StoreOutcome::Reported {
                 key,
-                report_id: report.report_id,
-                recorded: false,
+                report,
+                recorded: None,
                 id,
             }),
             // When the store is back, it gets the state of that moment anyway; a ring without

@@ -452,12 +452,15 @@ impl Hub {
             }
             StoreOutcome::Reported {
                 key,
-                report_id,
+                report,
                 recorded,
                 id,
             } => {
-                let recorded = recorded.then_some(()).ok_or(NotRecorded::Failed);
-                self.report_recorded(key, report_id, recorded, id);
+                let answer = recorded.map(|_| ()).ok_or(NotRecorded::Failed);
+                self.report_recorded(key, report.report_id.clone(), answer, id);
+                if let Some(written) = recorded {
+                    self.effects.push_back(Effect::Recorded(report, written));
+                }
             }
         }
     }

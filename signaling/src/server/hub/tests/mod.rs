@@ -65,6 +65,7 @@ impl World {
                 }
                 Effect::Store(command) => panic!("this hub has no store: {command:?}"),
                 Effect::RoomFound(key) => self.found_rooms.push(key),
+                Effect::Recorded(..) => panic!("this hub has no store"),
                 Effect::Knock(event) => self.knocks.push(event),
                 Effect::Close(key, reason) => {
                     assert!(

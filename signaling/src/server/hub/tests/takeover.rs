@@ -79,7 +79,11 @@ impl Node {
                     to_nodes.push(serde_json::to_string(&message).unwrap());
                 }
                 Effect::Report(_, report, _) => reports.push(*report),
-                Effect::Store(_) | Effect::Close(..) | Effect::RoomFound(_) | Effect::Knock(_) => {}
+                Effect::Store(_)
+                | Effect::Recorded(..)
+                | Effect::Close(..)
+                | Effect::RoomFound(_)
+                | Effect::Knock(_) => {}
             }
         }
 

@@ -41,6 +41,7 @@ pub(in crate::server) async fn execute(
         AdminCommand::Unban { who } => {
             let peer = find_peer(shared, who).await?;
             let was_banned = shared.edge.moderation.unban(peer);
+            shared.save_bans().await;
             tracing::info!(%peer, was_banned, "the operator has lifted a ban");
             Ok(json!({ "peer": peer, "wasBanned": was_banned }))
         }
@@ -64,12 +65,19 @@ pub(in crate::server) async fn execute(
             found(with_file(shared, move |file| file.delete(&id)).await?)?;
             Ok(json!({ "deleted": true }))
         }
+        AdminCommand::DeleteReporter { who } => {
+            let peer =
+                named_peer(shared, &who).ok_or("name the peer of a reporter, or user:SUB")?;
+            let deleted = with_file(shared, move |file| file.delete_reporter(peer)).await?;
+            tracing::info!(%peer, deleted, "the operator has deleted the reports of a client");
+            Ok(json!({ "peer": peer, "deleted": deleted }))
+        }
         AdminCommand::Drain {} => {
             tracing::info!("the operator drains this server");
             shared.request_stop();
             Ok(json!({ "draining": true }))
         }
-        AdminCommand::Stats {} => Ok(stats(shared)),
+        AdminCommand::Stats {} => stats(shared).await,
     }
 }
 
@@ -81,6 +89,8 @@ async fn ban(shared: &Arc<Shared>, who: String, seconds: Option<u64>) -> Result<
         .map_err(|_| "there are too many bans: lift some".to_owned())?;
 
     let ended = shared.enforce_bans();
+    // Before the answer: a ban that the operator was told of holds after a crash.
+    shared.save_bans().await;
     tracing::info!(%peer, ended, "the operator has banned a client");
     Ok(json!({
         "peer": peer,
@@ -92,12 +102,8 @@ async fn ban(shared: &Arc<Shared>, who: String, seconds: Option<u64>) -> Result<
 
 /// Whom the operator means.
 async fn find_peer(shared: &Arc<Shared>, who: String) -> Result<PeerHash, String> {
-    if let Ok(peer) = who.parse() {
+    if let Some(peer) = named_peer(shared, &who) {
         return Ok(peer);
-    }
-
-    if let Some(subject) = who.strip_prefix("user:").filter(|name| !name.is_empty()) {
-        return Ok(shared.edge.moderation.key.of_subject(subject));
     }
 
     if Uuid::parse_str(&who).is_err() {
@@ -126,6 +132,13 @@ async fn find_peer(shared: &Arc<Shared>, who: String) -> Result<PeerHash, String
         .ok_or_else(|| "this report does not say who was reported".to_owned())
 }
 
+/// Someone by hash or subject.
+fn named_peer(shared: &Shared, who: &str) -> Option<PeerHash> {
+    let of_subject = |subject| shared.edge.moderation.key.of_subject(subject);
+    let subject = who.strip_prefix("user:").filter(|name| !name.is_empty());
+    who.parse().ok().or_else(|| subject.map(of_subject))
+}
+
 async fn read_report(shared: &Arc<Shared>, id: String) -> Result<Map<String, Value>, String> {
     let report = with_file(shared, move |file| file.read(&id)).await?;
     report.ok_or_else(|| NO_REPORT.to_owned())
@@ -150,11 +163,14 @@ async fn with_file<T: Send + 'static>(
         .map_err(|error| format!("the file of reports: {error}"))
 }
 
-fn stats(shared: &Shared) -> Value {
-    let (levels, moderation) = (shared.levels(), &shared.edge.moderation);
-    let open_reports = moderation.reports.as_ref().map(ReportFile::open_reports);
+async fn stats(shared: &Arc<Shared>) -> Result<Value, String> {
+    let open_reports = match shared.edge.moderation.reports {
+        Some(_) => Some(with_file(shared, |file| Ok(file.open_reports())).await?),
+        None => None,
+    };
+    let levels = shared.levels();
 
-    json!({
+    Ok(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "connections": shared.edge.metrics.connections.get(),
         "searching": levels.searching,
@@ -163,5 +179,5 @@ fn stats(shared: &Shared) -> Value {
         "bans": levels.bans,
         "openReports": open_reports,
         "draining": levels.draining,
-    })
+    }))
 }

@@ -100,6 +100,11 @@ pub enum AdminCommand {
         /// Its `reportId`.
         id: String,
     },
+    /// Delete every report that somebody has made, with its snapshots.
+    DeleteReporter {
+        /// The `peer` of the reporter, or `user:SUB`.
+        who: String,
+    },
     /// Shut the server down as SIGTERM does: calls may end before.
     Drain {},
     /// How much is going on.
@@ -135,6 +140,7 @@ pub(crate) fn parse_command(line: &[u8]) -> Result<AdminCommand, String> {
         AdminCommand::Kick { user: name }
         | AdminCommand::Ban { who: name, .. }
         | AdminCommand::Unban { who: name }
+        | AdminCommand::DeleteReporter { who: name }
         | AdminCommand::Report { id: name }
         | AdminCommand::Delete { id: name } => name,
         AdminCommand::Close { id, note } => {

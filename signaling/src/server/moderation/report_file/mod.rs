@@ -5,17 +5,21 @@
 //! line. When lines that no longer count are most of the file, it is written anew. The server keeps
 //! only where each report is, not the report itself.
 
-use std::collections::HashMap;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+mod index;
+mod journal;
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use self::index::Entry;
+use self::journal::{Journal, open};
 use super::files::{with_suffix, write_whole};
+use super::key::PeerHash;
 use super::report::{Report, unix_ms};
 use crate::message::Snapshot;
 
@@ -23,16 +27,21 @@ use crate::message::Snapshot;
 const MAX_BYTES: u64 = 256 << 20;
 /// The most snapshots: 64 MiB of the largest. Beyond that, reports are kept without theirs.
 const MAX_SNAPSHOTS: usize = 2048;
+/// The most reports of one reporter, who may be a whole network: more than a person makes in the time
+/// of a retention, and few enough that nobody fills the file. Its oldest makes room for a new one.
+const MAX_PER_REPORTER: usize = 200;
+/// The most snapshots among them. Beyond that, its reports are kept without.
+const MAX_SNAPSHOTS_PER_REPORTER: usize = 50;
 /// Below this many bytes, lines that no longer count are left in the file.
 const MIN_COMPACTION: u64 = 1 << 20;
-/// A line is never this long: the longest text has 4,000 bytes.
-const MAX_LINE: u64 = 64 << 10;
 
 /// How much the file and the folder may hold.
 #[derive(Debug, Clone, Copy)]
 struct Caps {
     bytes: u64,
     snapshots: usize,
+    per_reporter: usize,
+    snapshots_per_reporter: usize,
 }
 
 /// The reports of one server. Every method blocks until the disk has done its part.
@@ -52,40 +61,6 @@ pub(crate) struct Written {
     pub(crate) is_update: bool,
 }
 
-/// The open file, and where in it each report is.
-#[derive(Debug)]
-struct Journal {
-    file: File,
-    /// Its length. Everything up to here is whole lines.
-    end: u64,
-    entries: HashMap<String, Entry>,
-    /// Files in the folder of snapshots.
-    snapshots: usize,
-}
-
-/// The last line of a report.
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    start: u64,
-    bytes: u64,
-    at_ms: u64,
-    is_closed: bool,
-    has_snapshot: bool,
-}
-
-/// What the index needs of a line.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Head {
-    report_id: String,
-    #[serde(default)]
-    at_ms: u64,
-    #[serde(default)]
-    snapshot: Option<String>,
-    #[serde(default)]
-    closed: Option<Value>,
-}
-
 impl ReportFile {
     /// Opens the file and reads where its reports are. A new one is only readable by its owner.
     ///
@@ -97,6 +72,8 @@ impl ReportFile {
             Caps {
                 bytes: MAX_BYTES,
                 snapshots: MAX_SNAPSHOTS,
+                per_reporter: MAX_PER_REPORTER,
+                snapshots_per_reporter: MAX_SNAPSHOTS_PER_REPORTER,
             },
         )
     }
@@ -129,16 +106,19 @@ impl ReportFile {
     pub(crate) fn append(&self, report: &Report) -> io::Result<Written> {
         let mut line = to_object(report)?;
         let mut journal = self.journal.lock();
-        let former = journal.entries.get(&report.report_id).copied();
+        let former = journal.entries.get(&report.report_id);
         let had_snapshot = former.is_some_and(|entry| entry.has_snapshot);
         let mut has_snapshot = had_snapshot;
+        // Before the snapshot: a report that is refused leaves the one before as it was.
+        self.check_room(&journal, &report.report_id, &line)?;
 
         if let Some(image) = &report.said.snapshot {
-            match self.keep_snapshot(&report.report_id, image, journal.snapshots, has_snapshot) {
-                Ok(()) => {
-                    journal.snapshots += usize::from(!has_snapshot);
-                    has_snapshot = true;
-                }
+            let kept = match had_snapshot {
+                true => Ok(()),
+                false => self.check_room_for_snapshot(&journal, report.reporter.peer),
+            };
+            match kept.and_then(|()| self.keep_snapshot(&report.report_id, image)) {
+                Ok(()) => has_snapshot = true,
                 Err(error) => tracing::error!(
                     cause = %error,
                     "cannot keep a snapshot: its report is recorded without it"
@@ -153,10 +133,12 @@ impl ReportFile {
         let appended = self.put(&mut journal, &report.report_id, &line);
         if appended.is_err() && has_snapshot && !had_snapshot {
             // No line names it.
-            self.drop_snapshot(&mut journal, &report.report_id);
+            self.drop_snapshot(&report.report_id);
         }
 
-        appended.map(|()| Written {
+        appended?;
+        self.evict(&mut journal, report.reporter.peer);
+        Ok(Written {
             is_update: former.is_some(),
         })
     }
@@ -167,7 +149,7 @@ impl ReportFile {
     /// The system's error.
     pub(crate) fn read(&self, report_id: &str) -> io::Result<Option<Map<String, Value>>> {
         let journal = self.journal.lock();
-        let entry = journal.entries.get(report_id).copied();
+        let entry = journal.entries.get(report_id);
         entry.map(|entry| journal.read(entry)).transpose()
     }
 
@@ -186,15 +168,23 @@ impl ReportFile {
             .entries
             .values()
             .filter(|entry| with_closed || !entry.is_closed)
-            .copied()
             .collect();
         entries.sort_unstable_by_key(|entry| std::cmp::Reverse((entry.at_ms, entry.start)));
         entries.truncate(limit);
 
-        entries
-            .into_iter()
-            .map(|entry| journal.read(entry))
-            .collect()
+        let mut reports = Vec::with_capacity(entries.len());
+        for entry in entries {
+            match journal.read(entry) {
+                Ok(report) => reports.push(report),
+                // The others are worth showing.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    tracing::error!(at = entry.start, "a line in the file of reports is damaged");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+
+        Ok(reports)
     }
 
     /// How many reports nobody has closed.
@@ -215,7 +205,7 @@ impl ReportFile {
         at_ms: u64,
     ) -> io::Result<bool> {
         let mut journal = self.journal.lock();
-        let Some(&entry) = journal.entries.get(report_id) else {
+        let Some(entry) = journal.entries.get(report_id) else {
             return Ok(false);
         };
 
@@ -236,7 +226,7 @@ impl ReportFile {
     /// The system's error.
     pub(crate) fn delete(&self, report_id: &str) -> io::Result<bool> {
         let mut journal = self.journal.lock();
-        if !journal.entries.contains_key(report_id) {
+        if journal.entries.get(report_id).is_none() {
             return Ok(false);
         }
 
@@ -252,18 +242,22 @@ impl ReportFile {
         let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         let limit = unix_ms(now).saturating_sub(age);
         let mut journal = self.journal.lock();
-        let old: Vec<String> = journal
-            .entries
-            .iter()
-            .filter(|(_, entry)| entry.at_ms < limit)
-            .map(|(id, _)| id.clone())
-            .collect();
-
-        if !old.is_empty() {
-            self.delete_all(&mut journal, &old)?;
-        }
-
+        let old = journal.entries.ids(|entry| entry.at_ms < limit);
+        self.delete_all(&mut journal, &old)?;
         Ok(old.len())
+    }
+
+    /// Deletes everything that one reporter has reported, with its snapshots. Returns how many.
+    ///
+    /// # Errors
+    /// The system's error.
+    pub(crate) fn delete_reporter(&self, reporter: PeerHash) -> io::Result<usize> {
+        let mut journal = self.journal.lock();
+        let ids = journal
+            .entries
+            .ids(|entry| entry.reporter == Some(reporter));
+        self.delete_all(&mut journal, &ids)?;
+        Ok(ids.len())
     }
 
     /// Opens the file again, after log rotation has moved it away.
@@ -277,6 +271,74 @@ impl ReportFile {
         Ok(())
     }
 
+    /// Whether a report fits into the file with this line. One that is closed may always be: the file
+    /// gets room that way.
+    ///
+    /// # Errors
+    /// That it is full.
+    fn check_room(
+        &self,
+        journal: &Journal,
+        report_id: &str,
+        line: &Map<String, Value>,
+    ) -> io::Result<()> {
+        let bytes = serde_json::to_vec(line).map_err(io::Error::other)?.len() as u64 + 1;
+        let former = journal
+            .entries
+            .get(report_id)
+            .map_or(0, |entry| entry.bytes);
+        if journal.entries.bytes() - former + bytes > self.caps.bytes {
+            return Err(io::Error::new(
+                io::ErrorKind::StorageFull,
+                "the file of reports is full: delete some",
+            ));
+        }
+
+        Ok(())
+    }
+
+    /// Whether there may be another snapshot of this reporter.
+    ///
+    /// # Errors
+    /// That there may not.
+    fn check_room_for_snapshot(
+        &self,
+        journal: &Journal,
+        reporter: Option<PeerHash>,
+    ) -> io::Result<()> {
+        let (all, of_reporter) = journal.entries.snapshots(reporter);
+        if all >= self.caps.snapshots || of_reporter >= self.caps.snapshots_per_reporter {
+            return Err(io::Error::new(
+                io::ErrorKind::QuotaExceeded,
+                "there are too many, of all reporters or of this one: delete reports",
+            ));
+        }
+
+        Ok(())
+    }
+
+    /// Makes a reporter who has too many reports lose the oldest.
+    fn evict(&self, journal: &mut Journal, reporter: Option<PeerHash>) {
+        let Some(reporter) = reporter else { return };
+        while journal.entries.reports_of(reporter) > self.caps.per_reporter {
+            let Some(id) = journal.entries.oldest_of(reporter) else {
+                return;
+            };
+
+            let deleted = serde_json::json!({ "reportId": id, "deleted": true });
+            let line = format!("{deleted}\n");
+            if let Err(error) = journal.append(line.as_bytes()) {
+                tracing::error!(kind = %error.kind(), "cannot make room: a reporter has too many reports");
+                return;
+            }
+
+            let removed = journal.entries.remove(&id);
+            if removed.is_some_and(|entry| entry.has_snapshot) {
+                self.drop_snapshot(&id);
+            }
+        }
+    }
+
     /// Writes the line of a report, in place of the one before.
     fn put(
         &self,
@@ -288,28 +350,21 @@ impl ReportFile {
         text.push(b'\n');
 
         let bytes = text.len() as u64;
-        let former = journal
-            .entries
-            .get(report_id)
-            .map_or(0, |entry| entry.bytes);
-        if journal.live_bytes() - former + bytes > self.caps.bytes {
-            return Err(io::Error::new(
-                io::ErrorKind::StorageFull,
-                "the file of reports is full: close and delete some",
-            ));
-        }
-
         let start = journal.append(&text)?;
+        let reporter = line.get("reporter").and_then(|party| party.get("peer"));
         let entry = Entry {
             start,
             bytes,
             at_ms: line.get("atMs").and_then(Value::as_u64).unwrap_or_default(),
             is_closed: line.contains_key("closed"),
             has_snapshot: line.contains_key("snapshot"),
+            reporter: reporter
+                .and_then(Value::as_str)
+                .and_then(|peer| peer.parse().ok()),
         };
         journal.entries.insert(report_id.to_owned(), entry);
 
-        let dead = journal.end - journal.live_bytes();
+        let dead = journal.end - journal.entries.bytes();
         if dead > MIN_COMPACTION.max(journal.end / 2)
             && let Err(error) = journal.write_anew(&self.path)
         {
@@ -321,20 +376,25 @@ impl ReportFile {
     }
 
     fn delete_all(&self, journal: &mut Journal, ids: &[String]) -> io::Result<()> {
-        let removed: Vec<(String, Entry)> = ids
-            .iter()
-            .filter_map(|id| journal.entries.remove_entry(id))
-            .collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+
+        let remove = |id: &String| Some((id.clone(), journal.entries.remove(id)?));
+        let removed: Vec<(String, Entry)> = ids.iter().filter_map(remove).collect();
 
         // The lines go first: a snapshot without its report would never be deleted.
         if let Err(error) = journal.write_anew(&self.path) {
-            journal.entries.extend(removed);
+            for (id, entry) in removed {
+                journal.entries.insert(id, entry);
+            }
+
             return Err(error);
         }
 
         for (id, entry) in removed {
             if entry.has_snapshot {
-                self.drop_snapshot(journal, &id);
+                self.drop_snapshot(&id);
             }
         }
 
@@ -347,20 +407,7 @@ impl ReportFile {
     }
 
     /// Writes a snapshot, readable by its owner only, in place of the one before.
-    fn keep_snapshot(
-        &self,
-        report_id: &str,
-        image: &Snapshot,
-        kept: usize,
-        replaces: bool,
-    ) -> io::Result<()> {
-        if kept >= self.caps.snapshots && !replaces {
-            return Err(io::Error::new(
-                io::ErrorKind::QuotaExceeded,
-                "the folder of snapshots is full: delete reports",
-            ));
-        }
-
+    fn keep_snapshot(&self, report_id: &str, image: &Snapshot) -> io::Result<()> {
         let folder = self.snapshots();
         let mut builder = DirBuilder::new();
         builder.recursive(true);
@@ -371,11 +418,12 @@ impl ReportFile {
         write_whole(&folder.join(snapshot_name(report_id)), |file| {
             file.write_all(image.jpeg())
         })
+        .map(drop)
     }
 
-    fn drop_snapshot(&self, journal: &mut Journal, report_id: &str) {
+    fn drop_snapshot(&self, report_id: &str) {
         match fs::remove_file(self.snapshots().join(snapshot_name(report_id))) {
-            Ok(()) => journal.snapshots = journal.snapshots.saturating_sub(1),
+            Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => tracing::error!(
                 report_id,
@@ -384,161 +432,6 @@ impl ReportFile {
             ),
         }
     }
-}
-
-impl Journal {
-    fn open(path: &Path) -> io::Result<Self> {
-        let mut file = open(path)?;
-        let mut journal = Self {
-            end: 0,
-            entries: HashMap::new(),
-            snapshots: fs::read_dir(with_suffix(path, ".snapshots")).map_or(0, Iterator::count),
-            file: file.try_clone()?,
-        };
-
-        let length = file.seek(SeekFrom::End(0))?;
-        file.seek(SeekFrom::Start(0))?;
-        journal.index(BufReader::new(&file))?;
-
-        if journal.end < length {
-            // A server that was killed, or a full disk, has left half a line.
-            tracing::warn!(
-                bytes = length - journal.end,
-                "the last line in the file of reports is not whole: it is dropped"
-            );
-            file.set_len(journal.end)?;
-        }
-
-        Ok(journal)
-    }
-
-    /// Reads where each report is, up to the last whole line.
-    fn index(&mut self, mut lines: impl BufRead) -> io::Result<()> {
-        let mut text = Vec::new();
-        let mut unreadable = 0;
-        loop {
-            text.clear();
-            let bytes = (&mut lines).take(MAX_LINE).read_until(b'\n', &mut text)? as u64;
-            if text.last() != Some(&b'\n') && bytes < MAX_LINE {
-                break;
-            }
-
-            match serde_json::from_slice::<Head>(&text) {
-                Ok(head) => {
-                    let entry = Entry {
-                        start: self.end,
-                        bytes,
-                        at_ms: head.at_ms,
-                        is_closed: head.closed.is_some(),
-                        has_snapshot: head.snapshot.is_some(),
-                    };
-                    self.entries.insert(head.report_id, entry);
-                }
-                Err(_) => unreadable += 1,
-            }
-
-            self.end += bytes;
-        }
-
-        if unreadable > 0 {
-            tracing::warn!(
-                lines = unreadable,
-                "the file of reports has lines that are no reports"
-            );
-        }
-
-        Ok(())
-    }
-
-    fn live_bytes(&self) -> u64 {
-        self.entries.values().map(|entry| entry.bytes).sum()
-    }
-
-    /// Appends a line, all of it or nothing, and waits until it is on the disk. Returns where it
-    /// begins.
-    fn append(&mut self, line: &[u8]) -> io::Result<u64> {
-        self.check_length()?;
-        let start = self.end;
-        let written = self
-            .file
-            .write_all(line)
-            .and_then(|()| self.file.sync_data());
-
-        if let Err(error) = written {
-            // A full disk takes a part of it: the next report must not continue that line.
-            if let Err(error) = self.file.set_len(start) {
-                tracing::warn!(kind = %error.kind(), "half a report is left in the file for now");
-            }
-
-            return Err(error);
-        }
-
-        self.end += line.len() as u64;
-        Ok(start)
-    }
-
-    /// Brings back in step what an error, or another program, has left of the file.
-    fn check_length(&mut self) -> io::Result<()> {
-        let length = self.file.metadata()?.len();
-        if length < self.end {
-            tracing::error!("the file of reports was cut: its reports are gone");
-            self.entries.clear();
-            self.end = length;
-        }
-
-        if length > self.end {
-            self.file.set_len(self.end)?;
-        }
-
-        Ok(())
-    }
-
-    fn read(&self, entry: Entry) -> io::Result<Map<String, Value>> {
-        let mut text = Vec::new();
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start(entry.start))?;
-        file.take(entry.bytes).read_to_end(&mut text)?;
-
-        serde_json::from_slice(&text).map_err(io::Error::other)
-    }
-
-    /// Replaces the file by one with only the lines that count, in their order.
-    fn write_anew(&mut self, path: &Path) -> io::Result<()> {
-        let mut kept: Vec<(String, Entry)> = self
-            .entries
-            .iter()
-            .map(|(id, entry)| (id.clone(), *entry))
-            .collect();
-        kept.sort_unstable_by_key(|(_, entry)| entry.start);
-
-        let mut end = 0;
-        write_whole(path, |new| {
-            let mut new = io::BufWriter::new(new);
-            for (_, entry) in &mut kept {
-                let mut old = &self.file;
-                old.seek(SeekFrom::Start(entry.start))?;
-                io::copy(&mut old.take(entry.bytes), &mut new)?;
-                entry.start = end;
-                end += entry.bytes;
-            }
-
-            new.flush()
-        })?;
-
-        self.file = open(path)?;
-        self.end = end;
-        self.entries = kept.into_iter().collect();
-        Ok(())
-    }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.append(true).read(true).create(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-
-    options.open(path)
 }
 
 fn snapshot_name(report_id: &str) -> String {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
 
 use proptest::prelude::*;
 
@@ -69,6 +70,8 @@ fn known(reports: &ReportFile) -> BTreeMap<String, Expected> {
 const CAPS: Caps = Caps {
     bytes: 1_600,
     snapshots: 2,
+    per_reporter: 100,
+    snapshots_per_reporter: 100,
 };
 
 proptest! {
@@ -109,11 +112,10 @@ proptest! {
                 }
                 Step::Close(id) => {
                     let id = id.to_string();
-                    if let Ok(found) = reports.close(&id, None, at_ms) {
-                        prop_assert_eq!(found, model.contains_key(&id));
-                        if let Some(report) = model.get_mut(&id) {
-                            report.closed = true;
-                        }
+                    let found = reports.close(&id, None, at_ms).unwrap();
+                    prop_assert_eq!(found, model.contains_key(&id), "however full it is");
+                    if let Some(report) = model.get_mut(&id) {
+                        report.closed = true;
                     }
                 }
                 Step::Delete(id) => {

@@ -1,10 +1,19 @@
 #![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
 
+use std::fs::OpenOptions;
+
+use super::index::Index;
 use super::*;
 use crate::message::ReportCategory;
 use crate::server::moderation::report::{Party, Said};
 
 const JPEG: [u8; 6] = [0xFF, 0xD8, 0xFF, 0xE0, 1, 2];
+const CAPS: Caps = Caps {
+    bytes: MAX_BYTES,
+    snapshots: 9,
+    per_reporter: 100,
+    snapshots_per_reporter: 100,
+};
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(super) fn report(id: &str) -> Report {
@@ -205,8 +214,8 @@ fn the_folder_of_snapshots_takes_no_more_than_its_cap() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("reports.jsonl");
     let caps = Caps {
-        bytes: MAX_BYTES,
         snapshots: 2,
+        ..CAPS
     };
     let open = || ReportFile::open_with(&path, caps).unwrap();
     let kept = |reports: &ReportFile, id: &str| {
@@ -305,26 +314,104 @@ fn a_closed_report_leaves_the_list_and_stays_readable() {
 fn a_full_file_refuses_reports_and_loses_none() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("reports.jsonl");
-    let caps = Caps {
-        bytes: 400,
-        snapshots: 9,
-    };
+    let caps = Caps { bytes: 400, ..CAPS };
     let reports = ReportFile::open_with(&path, caps).unwrap();
     reports.append(&report("1")).unwrap();
     reports.append(&report("2")).unwrap();
     let error = reports.append(&with_snapshot("3", 1)).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-    assert_eq!(
-        fs::read_dir(folder.path().join("reports.jsonl.snapshots"))
-            .unwrap()
-            .count(),
-        0,
+    assert!(
+        !folder.path().join("reports.jsonl.snapshots/3.jpg").exists(),
         "no snapshot without a report"
     );
 
     assert_eq!(reports.list(true, 9).unwrap().len(), 2);
-    reports.delete("1").unwrap();
+    assert!(
+        reports.close("2", Some(&"x".repeat(300)), 5).unwrap(),
+        "the operator can always work"
+    );
+    reports.delete("2").unwrap();
     reports.append(&report("3")).unwrap();
+}
+
+#[test]
+fn an_update_that_is_refused_leaves_the_snapshot_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("reports.jsonl");
+    let caps = Caps { bytes: 400, ..CAPS };
+    let reports = ReportFile::open_with(&path, caps).unwrap();
+    reports.append(&with_snapshot("1", 1)).unwrap();
+    let snapshot = folder.path().join("reports.jsonl.snapshots/1.jpg");
+    let before = fs::read(&snapshot).unwrap();
+
+    let mut update = with_snapshot("1", 2);
+    update.said.text = Some("x".repeat(500));
+    let error = reports.append(&update).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    assert_eq!(fs::read(&snapshot).unwrap(), before);
+}
+
+fn by(reporter: u8, mut report: Report) -> Report {
+    report.reporter.peer = Some(PeerHash::of_bytes([reporter; 16]));
+    report
+}
+
+#[test]
+fn a_reporter_who_floods_the_file_only_loses_its_own_reports() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("reports.jsonl");
+    let caps = Caps {
+        per_reporter: 2,
+        snapshots_per_reporter: 1,
+        ..CAPS
+    };
+    let open = || ReportFile::open_with(&path, caps).unwrap();
+    let ids = |reports: &ReportFile| -> Vec<String> {
+        let listed = reports.list(true, 100).unwrap();
+        let id = |report: &Map<String, Value>| report["reportId"].as_str().unwrap().to_owned();
+        listed.iter().map(id).collect()
+    };
+
+    let reports = open();
+    reports
+        .append(&by(9, at(with_snapshot("ann", 1), 1)))
+        .unwrap();
+    for n in 0..5_u8 {
+        let flood = at(with_snapshot(&n.to_string(), n), 10 + u64::from(n));
+        reports.append(&by(1, flood)).unwrap();
+    }
+    assert_eq!(ids(&reports), ["4", "3", "ann"]);
+    let names = fs::read_dir(folder.path().join("reports.jsonl.snapshots")).unwrap();
+    assert!(names.count() <= 2, "one for each of the two");
+
+    drop(reports);
+    let reports = open();
+    assert_eq!(ids(&reports), ["4", "3", "ann"], "also after a restart");
+    reports.append(&by(1, at(report("3"), 20))).unwrap();
+    assert_eq!(ids(&reports), ["3", "4", "ann"], "an update takes no room");
+
+    let flooder = PeerHash::of_bytes([1; 16]);
+    assert_eq!(reports.delete_reporter(flooder).unwrap(), 2);
+    assert_eq!(ids(&reports), ["ann"]);
+    assert_eq!(reports.delete_reporter(flooder).unwrap(), 0);
+    drop(reports);
+    assert_eq!(ids(&open()), ["ann"]);
+}
+
+#[test]
+fn snapshots_that_were_left_behind_take_no_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("reports.jsonl");
+    let caps = Caps {
+        snapshots: 1,
+        ..CAPS
+    };
+    let reports = ReportFile::open_with(&path, caps).unwrap();
+    reports.append(&with_snapshot("1", 1)).unwrap();
+    fs::rename(&path, folder.path().join("reports.1")).unwrap();
+    reports.reopen().unwrap();
+    reports.append(&with_snapshot("2", 1)).unwrap();
+    assert!(reports.read("2").unwrap().unwrap().contains_key("snapshot"));
 }
 
 #[test]
@@ -378,8 +465,7 @@ fn a_full_disk_is_an_error_and_not_half_a_line() {
     let error = Journal {
         file: OpenOptions::new().write(true).open("/dev/full").unwrap(),
         end: 0,
-        entries: HashMap::new(),
-        snapshots: 0,
+        entries: Index::default(),
     }
     .append(b"{}\n")
     .unwrap_err();
