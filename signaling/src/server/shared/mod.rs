@@ -208,15 +208,13 @@ impl Shared {
 
     /// Opens the file of reports again, in the background: all of it is read.
     fn reopen_reports(&self) {
-        if self.edge.moderation.reports.is_none() {
-            return;
-        }
-
         let edge = self.edge.clone();
         spawn_blocking(move || {
-            let reopened = edge.moderation.reports.as_ref().map(|file| file.reopen());
-            match reopened.transpose() {
-                Ok(_) => tracing::info!(what = "reports", "reloaded"),
+            let Some(reports) = &edge.moderation.reports else {
+                return;
+            };
+            match reports.reopen() {
+                Ok(()) => tracing::info!(what = "reports", "reloaded"),
                 Err(error) => tracing::error!(
                     what = "reports",
                     kind = %error.kind(),
