@@ -101,6 +101,7 @@ impl Rig {
                 per_address: 0,
                 total: 0,
                 user_bandwidth: 0,
+                address_bandwidth: 0,
                 total_bandwidth: 0,
             },
             nonce_key: [3; 32],
