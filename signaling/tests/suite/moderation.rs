@@ -237,7 +237,7 @@ async fn a_ban_ends_by_itself() {
     let moderated = Moderated::start(&[]);
     let mut ben = moderated.peer("198.51.100.7").await;
     let user = ben.registered["userId"].as_str().expect("an id").to_owned();
-    moderated.admin(&["ban", &user, "--for", "2s"]);
+    moderated.admin(&["ban", &user, "--for", "5s"]);
     ben.expect_error("banned").await;
     let (_, refused) = connect(&moderated.server, "198.51.100.7").await;
     assert_eq!(refused["code"], "banned");
