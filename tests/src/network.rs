@@ -92,6 +92,45 @@ impl Network {
         Ok(())
     }
 
+    /// The number of the router in [`with_router`](Self::with_router).
+    pub const ROUTER: usize = 2;
+
+    /// The router's addresses, for the first host and for the second one.
+    pub const ROUTER_IP: [&str; 2] = ["10.9.1.254", "10.9.2.254"];
+
+    /// Two hosts in networks of their own, 10.9.1.1/24 and 10.9.2.1/24, and a third one that forwards
+    /// between them. Without IPv6.
+    ///
+    /// # Errors
+    /// When this machine does not let this user do that.
+    pub fn with_router() -> Result<Self> {
+        let network = Self::start(3)?;
+        let router = network.host(Self::ROUTER);
+        router.forward()?;
+        for (number, ip) in Self::ROUTER_IP.into_iter().enumerate() {
+            router.add_address(&format!("{ip}/24"))?;
+            let host = network.host(number);
+            host.without_ipv6()?;
+            host.add_address(&format!("10.9.{}.1/24", number + 1))?;
+            host.set_gateway(ip)?;
+        }
+
+        Ok(network)
+    }
+
+    /// Moves one of the two hosts of [`with_router`](Self::with_router) to another address of its
+    /// network, by the last byte.
+    ///
+    /// # Errors
+    /// When it does not have the first one.
+    pub fn change_address(&self, number: usize, from: u8, to: u8) -> Result<()> {
+        let host = self.host(number);
+        let of = |last: u8| format!("10.9.{}.{last}/24", number + 1);
+        host.remove_address(&of(from))?;
+        host.add_address(&of(to))?;
+        host.set_gateway(Self::ROUTER_IP[number])
+    }
+
     /// Gives a host a second interface into the network, with this address.
     ///
     /// # Errors
@@ -242,8 +281,16 @@ impl Host {
     /// # Errors
     /// When it is not a neighbour.
     pub fn set_gateway(&self, ip: &str) -> Result<()> {
+        self.set_gateway_on("eth0", ip)
+    }
+
+    /// The same through another interface.
+    ///
+    /// # Errors
+    /// When it is not a neighbour there.
+    pub fn set_gateway_on(&self, device: &str, ip: &str) -> Result<()> {
         self.namespace
-            .ip(&["route", "replace", "default", "via", ip, "dev", "eth0"])
+            .ip(&["route", "replace", "default", "via", ip, "dev", device])
     }
 
     /// Sends what goes to `to`, such as `10.8.0.0/24`, through the interface `device`.

@@ -7,23 +7,17 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use tandem_tests::process::wait_until;
-use tandem_tests::window::{Home, TEST_MEDIA, TIMEOUT};
+use tandem_tests::window::{Home, Shown, TEST_MEDIA, TIMEOUT, watch};
 use tandem_tests::{
     Coturn, Network, Part, Screen, ServerProcess, Tandem, Vpn, Window, built, require,
 };
 
-/// The window's host, and its partner's; both reach everything through the third one.
+/// The window's host, and its partner's; the servers are on the router.
 const WINDOW: usize = 0;
 const PARTNER: usize = 1;
-const SERVERS: usize = 2;
-const SERVERS_IP: [&str; 2] = ["10.9.1.254", "10.9.2.254"];
-
-/// The overlay may come after this silence, and stay for this long once frames come again, ms: the
-/// silence of two seconds that the call reports, and what a busy machine adds.
-const EARLIEST_MS: u64 = 1_700;
-const LATEST_MS: u64 = 1_000;
+const SERVERS: usize = Network::ROUTER;
+const SERVERS_IP: [&str; 2] = Network::ROUTER_IP;
 
 /// A call between a window and a headless Tandem.
 struct Rig {
@@ -40,28 +34,10 @@ fn coturn(network: &Network) -> Coturn {
     Coturn::start_on(network.host(SERVERS), ip, "a shared secret").expect("coturn starts")
 }
 
-fn network() -> Network {
-    let network = Network::start(3).expect("a network of three");
-    let servers = network.host(SERVERS);
-    servers.forward().expect("it is a router");
-    for (number, ip) in SERVERS_IP.into_iter().enumerate() {
-        servers
-            .add_address(&format!("{ip}/24"))
-            .expect("an address");
-        let host = network.host(number);
-        host.without_ipv6().expect("no IPv6");
-        host.add_address(&format!("10.9.{}.1/24", number + 1))
-            .expect("an address");
-        host.set_gateway(ip).expect("a neighbour");
-    }
-
-    network
-}
-
 impl Rig {
     /// With `relayed`, the partner is reached through TURN only.
     fn start(relayed: bool) -> Self {
-        let network = network();
+        let network = Network::with_router().expect("a network of three");
         let turn = relayed.then(|| coturn(&network));
         let mut command = network.host(SERVERS).command(built("tandem-signaling"));
         command.args(["--listen", "0.0.0.0:0"]);
@@ -98,7 +74,7 @@ impl Rig {
         window.press("call-with-code").expect("the button is there");
         window.wait_for_screen("in-call").expect("they connect");
         window.wait_for_frames("#remote", 20).expect("frames come");
-        watch(&window);
+        watch(&window).expect("the page answers");
 
         Self {
             window,
@@ -140,94 +116,9 @@ impl Rig {
 
     /// Checks what was shown since the last time: the overlay only while frames were missing.
     fn check(&self, what: &str) -> Shown {
-        let shown = Shown::read(&self.window);
+        let shown = Shown::read(&self.window).expect("the page answers");
         println!("{what}: {shown:?}");
-        for (at, silence) in &shown.overlays {
-            assert!(*silence >= EARLIEST_MS, "{what}: over video, at {at} ms");
-        }
-
-        assert!(shown.late <= LATEST_MS, "{what}: over video that is back");
-        shown
-    }
-}
-
-/// Notes every 50 ms whether the partner's video has moved and what the overlay says.
-fn watch(window: &Window) {
-    let script = "
-        const samples = [];
-        window.samples = samples;
-        let before = 0;
-        setInterval(() => {
-            const canvas = document.querySelector('#remote');
-            if (!canvas || !canvas.width) return;
-            const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-            let sum = 0;
-            for (let at = 0; at < data.length; at += 997) sum = (sum * 31 + data[at]) >>> 0;
-            const overlay = document.querySelector('[data-badge=reconnecting]');
-            samples.push([Math.round(performance.now()), sum !== before, overlay ? overlay.innerText : '']);
-            before = sum;
-        }, 50);";
-    window.run(script, &json!([])).expect("the page answers");
-}
-
-/// What the window has shown.
-#[derive(Debug)]
-struct Shown {
-    /// The longest time without another frame, ms.
-    gap: u64,
-    /// When an overlay came, and the time without a frame before, ms.
-    overlays: Vec<(u64, u64)>,
-    /// How long an overlay stayed after frames had come again, ms.
-    late: u64,
-    /// What it said: the first and the last text.
-    texts: Option<[String; 2]>,
-}
-
-impl Shown {
-    fn read(window: &Window) -> Self {
-        let samples = window
-            .run("return window.samples.splice(0);", &json!([]))
-            .expect("the page answers");
-        let samples = samples.as_array().expect("a list").iter().map(|sample| {
-            let at = sample[0].as_u64().expect("a time");
-            let text = sample[2].as_str().unwrap_or_default().to_owned();
-            (at, sample[1] == Value::Bool(true), text)
-        });
-        let samples: Vec<(u64, bool, String)> = samples.collect();
-
-        let mut shown = Self {
-            gap: 0,
-            overlays: Vec::new(),
-            late: 0,
-            texts: None,
-        };
-        let mut moved_at = samples[0].0;
-        let mut back_at = None;
-        let mut is_over = false;
-        for (at, has_moved, text) in samples {
-            let gap = at - moved_at;
-            if has_moved {
-                shown.gap = shown.gap.max(gap);
-                moved_at = at;
-            }
-
-            let was_over = std::mem::replace(&mut is_over, !text.is_empty());
-            if is_over && !was_over {
-                shown.overlays.push((at, gap));
-            }
-
-            // One frame may come of what was still on its way.
-            back_at = back_at.filter(|_| is_over).or(has_moved.then_some(at));
-            if is_over && let Some(back_at) = back_at {
-                shown.late = shown.late.max(at - back_at);
-            }
-
-            if !text.is_empty() {
-                let [first, _] = shown.texts.unwrap_or_else(|| [text.clone(), String::new()]);
-                shown.texts = Some([first, text]);
-            }
-        }
-
+        shown.assert_only_over_still_video(what);
         shown
     }
 }
@@ -254,13 +145,9 @@ fn another_address_shows_nothing() {
     require!(Part::Window, Part::Network);
     let rig = Rig::start(false);
     for (number, from, to) in [(WINDOW, 1, 2), (PARTNER, 1, 2), (WINDOW, 2, 3)] {
-        let host = rig.network.host(number);
-        let network = number + 1;
-        host.remove_address(&format!("10.9.{network}.{from}/24"))
-            .expect("it has it");
-        host.add_address(&format!("10.9.{network}.{to}/24"))
-            .expect("an address");
-        host.set_gateway(SERVERS_IP[number]).expect("a neighbour");
+        rig.network
+            .change_address(number, from, to)
+            .expect("another address");
         thread::sleep(Duration::from_secs(3));
         rig.wait_for_media();
         let shown = rig.check("another address");

@@ -70,6 +70,9 @@ pub(crate) fn take_all(
     guest.wait_for_frames("remote")?;
     guest.resize(CALL_SIZE)?;
     guest.save("guest-in-call", THEMES[0])?;
+    guest.browser.press("call-details")?;
+    guest.save("guest-in-call-verified", THEMES[0])?;
+    guest.browser.press("call-details")?;
     guest.resize(PHONE)?;
     guest.save("guest-in-call-phone", THEMES[0])?;
     guest.resize(SIZE)?;

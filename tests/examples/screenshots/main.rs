@@ -272,6 +272,12 @@ mod linux {
 
             connect()?;
             self.save_light(ann, "in-call")?;
+            ann.press("verification")?;
+            ann.wait_for_element(".safety-words")?;
+            self.save_both_themes(ann, "in-call-words")?;
+            ann.press("words-match")?;
+            ann.wait_for_element("[data-verification=\"verifiedByUser\"]")?;
+            ann.press("close-verification")?;
             let toggle_mute_and_camera =
                 |window: &Window| window.key("m").and_then(|()| window.key("v"));
             toggle_mute_and_camera(ann)?;

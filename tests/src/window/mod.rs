@@ -7,9 +7,11 @@
 mod driver;
 mod pattern;
 mod screen;
+mod shown;
 
 pub use pattern::Code;
 pub use screen::Screen;
+pub use shown::{Shown, wait_until_moving, watch};
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
