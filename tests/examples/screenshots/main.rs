@@ -121,7 +121,7 @@ mod linux {
             ann.press("accept-rules")?;
             ann.wait_for_screen("waiting")?;
             ann.press("camera")?;
-            ann.wait_for_frames("#local", 3)?;
+            ann.wait_for_element("#local[data-live]")?;
             self.save_both_themes(&ann, "waiting")?;
             self.stranger(&ann, &url)?;
 
