@@ -134,7 +134,7 @@ fn two_restarts_that_bring_nothing_are_followed_by_a_fresh_connection() {
     // One that brings packets is not counted.
     let mut bench = Bench::renewable(true);
     for _ in 0..5 {
-        assert_eq!(restarts(&bench.pass(10 * SECOND)), 1);
+        assert_eq!(restarts(&bench.pass(10 * SECOND + MS)), 1);
         bench.feed(answer_on(0));
         bench.feed(Input::Heard(PeerId(0), bench.now + MS));
     }
