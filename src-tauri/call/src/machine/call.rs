@@ -131,10 +131,11 @@ impl CallMachine {
                 let restart = session
                     .restart_due(timeouts)
                     .filter(|_| session.reconnecting_until.is_some());
-                [restart, session.replacement_due()]
+                let replacement = session.replacement_due();
+                [Some(silence), restart, replacement]
                     .into_iter()
                     .flatten()
-                    .fold(Some(silence), |first, due| first.min(Some(due)))
+                    .min()
             }
         }
     }
