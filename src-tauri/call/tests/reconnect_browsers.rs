@@ -11,10 +11,12 @@
 mod hosts;
 mod support;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hosts::{Running, SERVERS, SERVERS_IP, Side, TIMEOUT, coturn, routed_network, signaling};
 use serde_json::json;
+use support::breakable::Breakable;
 use tandem_call::{CallCode, CallOptions};
 use tandem_signaling::client::{ClientConfig, TrustedRoots};
 use tandem_tests::guest_browser::Kind;
@@ -328,6 +330,41 @@ fn a_direct_call_with_firefox_does_not_notice_that_turn_is_gone() {
     require!(Part::Firefox);
     require!(Part::Coturn);
     outlives_turn(Kind::Firefox, false, Duration::from_secs(1));
+}
+
+/// The connection of Tandem breaks, and the page takes a fresh one. Twice: the second one is like the
+/// first.
+fn outlives_a_broken_connection(kind: Kind) {
+    let runtime = Breakable::new();
+    let media_runtime = Arc::clone(&runtime);
+    let mut rig = Rig::start_on(routed_network(), kind, None, |options| {
+        options.media_runtime = Some(media_runtime);
+    });
+    for round in 0..2 {
+        let since = Moment::now();
+        runtime.break_connections();
+        let gaps = rig.gaps(since);
+        eprintln!("{kind:?}, round {round}: {gaps:?}");
+        assert!(gaps.longest() <= Duration::from_secs(3), "{gaps:?}");
+        // A second one is made only ten seconds after the first.
+        std::thread::sleep(Duration::from_secs(10));
+    }
+
+    assert_eq!(rig.tandem.badges(), [Badge::VerifiedByCode]);
+}
+
+#[test]
+fn a_call_with_chromium_outlives_a_broken_connection() {
+    require!(Part::Network);
+    require!(Part::Chromium);
+    outlives_a_broken_connection(Kind::Chromium);
+}
+
+#[test]
+fn a_call_with_firefox_outlives_a_broken_connection() {
+    require!(Part::Network);
+    require!(Part::Firefox);
+    outlives_a_broken_connection(Kind::Firefox);
 }
 
 /// Switches a VPN on and off, on the side of `number`.

@@ -19,6 +19,8 @@ export class Call {
   readonly #changed: () => void;
   readonly #sent: () => Sent;
   #socket: WebSocket | null = null;
+  /** For all peer connections of the next call. */
+  #certificate: RTCCertificate | null = null;
   #peer: Peer | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -51,6 +53,7 @@ export class Call {
 
   knock(name: string): void {
     const isVoid = this.#guesses >= MAX_GUESSES;
+    void this.#makeCertificate();
     this.#input(isVoid ? { type: "codeVoid" } : { type: "knock", name });
   }
 
@@ -65,6 +68,17 @@ export class Call {
   /** The local tracks have changed. */
   updateTracks(): void {
     this.#peer?.update(this.#sent());
+  }
+
+  /** Without a certificate that is made here, the call takes no fresh connection. */
+  async #makeCertificate(): Promise<void> {
+    this.#certificate = null;
+    try {
+      const algorithm = { name: "ECDSA", namedCurve: "P-256" };
+      this.#certificate = await RTCPeerConnection.generateCertificate(algorithm);
+    } catch {
+      // The browser makes one of its own with the connection.
+    }
   }
 
   #input(input: Input): void {
@@ -125,7 +139,7 @@ export class Call {
   #startPeer({ sessionId, initiator, iceServers }: Extract<Effect, { type: "startPeer" }>): void {
     const { room, words } = this.#invite;
     const call = { room, words, sessionId, initiator };
-    this.#peer = new Peer(call, iceServers, this.#sent(), {
+    this.#peer = new Peer(call, iceServers, this.#certificate, this.#sent(), {
       signal: (signal) => {
         this.#input({ type: "signal", signal });
       },

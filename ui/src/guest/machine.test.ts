@@ -185,6 +185,22 @@ describe("a guest", () => {
     ]);
   });
 
+  it("passes on the numbers of connections", () => {
+    const { act } = inCall();
+    expect(sent(act({ type: "signal", signal: { ...OFFER, connection: 0 } }))).toEqual([
+      { type: "webrtc_offer", to: "partner", offer: { ...OFFER.description, connection: 0 } },
+    ]);
+    const candidate = { candidate: "candidate:1" };
+    const numbered = { kind: "candidate", candidate, connection: 2 } as const;
+    expect(sent(act({ type: "signal", signal: numbered }))).toEqual([
+      { type: "ice_candidate", to: "partner", candidate: { ...candidate, connection: 2 } },
+    ]);
+    const end = { kind: "candidate", candidate: null, connection: 2 } as const;
+    expect(sent(act({ type: "signal", signal: end }))).toEqual([
+      { type: "ice_candidate", to: "partner", candidate: null },
+    ]);
+  });
+
   it("repeats the last move of the check, which may be lost with the connection", () => {
     const { act, receive, wait } = inCall();
     const pake = { method: "code" };

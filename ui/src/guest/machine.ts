@@ -439,7 +439,10 @@ export class Machine {
     const to = this.#session?.socketId;
     if (to === undefined) return;
     if (signal.kind === "candidate") {
-      this.#send({ type: "ice_candidate", to, candidate: signal.candidate });
+      const { candidate, connection } = signal;
+      const isNumbered = candidate !== null && connection !== undefined;
+      const sent = isNumbered ? { ...candidate, connection } : candidate;
+      this.#send({ type: "ice_candidate", to, candidate: sent });
       return;
     }
     if (signal.kind === "pake") {
@@ -447,8 +450,12 @@ export class Machine {
       this.#sendMove(signal.pake);
       return;
     }
-    const { description, pake } = signal;
-    const described = pake === undefined ? description : { ...description, pake };
+    const { description, pake, connection } = signal;
+    const described = {
+      ...description,
+      ...(pake !== undefined && { pake }),
+      ...(connection !== undefined && { connection }),
+    };
     if (description.type === "offer") this.#send({ type: "webrtc_offer", to, offer: described });
     else this.#send({ type: "webrtc_answer", to, answer: described });
   }

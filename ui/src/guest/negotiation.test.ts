@@ -57,7 +57,7 @@ function checkOf(move: Step["send"]) {
   };
 }
 
-function side(polite: boolean, move: Step["send"] = null) {
+function side(polite: boolean, move: Step["send"] = null, before?: string) {
   const check = checkOf(move);
   const peer = new FakePeer();
   const sent: Signal[] = [];
@@ -70,6 +70,7 @@ function side(polite: boolean, move: Step["send"] = null) {
     send: (signal) => sent.push(signal),
     onFirstOffer,
     onFault,
+    before,
     check,
     onChecked,
   });
@@ -84,6 +85,19 @@ const described = (type: "offer" | "answer", sdp: string = type): Signal => ({
 const candidate = (line: string): Signal => ({ kind: "candidate", candidate: { candidate: line } });
 
 describe("negotiation", () => {
+  it("checks the first offer of a fresh connection before it is applied", async () => {
+    const answerer = side(true, null, "the one before");
+    answerer.check.received.mockImplementation(() => {
+      answerer.check.verdict = "mismatch";
+      return null;
+    });
+    await answerer.negotiation.receive(described("offer", "theirs"));
+    const compared = ["offer", undefined, "theirs", "the one before"] as const;
+    expect(answerer.check.received).toHaveBeenCalledWith(...compared);
+    expect(answerer.types()).toEqual([]);
+    expect(answerer.peer.remoteDescription).toBeNull();
+  });
+
   it("repeats an offer until it is answered", async () => {
     const { negotiation, types } = side(false);
     negotiation.repeatOffer();

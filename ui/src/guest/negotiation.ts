@@ -32,6 +32,8 @@ interface Options {
   onFirstOffer: () => Promise<void>;
   /** Called when the partner's description is not one. */
   onFault: () => void;
+  /** This side's description on the connection before. Without one, its certificate is not known yet. */
+  before?: string | undefined;
   /** Whether the partner knows the words. */
   check: Pick<CodeCheck, "offer" | "received" | "candidate" | "verdict">;
   /** Called after each step of the check, when its move has been sent. */
@@ -118,7 +120,7 @@ export class Negotiation {
     // Before its first description, this side does not know its own certificate: then the offer is
     // checked with the answer, and there is no media yet.
     const { sdp = "" } = description;
-    const local = peer.localDescription?.sdp;
+    const local = peer.localDescription?.sdp ?? this.#options.before;
     const isFirst = local === undefined;
     let move = isFirst ? null : check.received(isOffer ? "offer" : "answer", pake, sdp, local);
     if (check.verdict === "mismatch") {

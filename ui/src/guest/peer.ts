@@ -8,6 +8,7 @@ import { Negotiation } from "./negotiation";
 import type { Signal } from "./protocol";
 import { arrived, RouteWatch, SAMPLE_MS } from "./route-watch";
 import { CHANNEL, type DeviceState, parseState, stateMessage } from "./state-channel";
+import { FreshConnections } from "./fresh-connections";
 
 export interface PeerEvents {
   /** To be sent to the partner. */
@@ -30,11 +31,16 @@ const iceUser = (sdp: string) => /^a=ice-ufrag:(.*)$/mu.exec(sdp)?.[1];
 
 export class Peer {
   /** The partner's tracks, at most one of each kind; none before the partner is verified. */
-  readonly remote = new MediaStream();
+  remote = new MediaStream();
 
-  readonly #connection: RTCPeerConnection;
-  readonly #negotiation: Negotiation;
-  readonly #senders: Partial<Record<"audio" | "video", RTCRtpSender>> = {};
+  #connection: RTCPeerConnection;
+  #negotiation: Negotiation;
+  #senders: Partial<Record<"audio" | "video", RTCRtpSender>> = {};
+  readonly #polite: boolean;
+  readonly #certificate: RTCCertificate | null;
+  readonly #fresh = new FreshConnections();
+  /** The tracks in `remote` are those of the connection before. */
+  #isStale = false;
   readonly #check: CodeCheck;
   readonly #events: PeerEvents;
   /** What came before the partner was verified. */
@@ -46,60 +52,102 @@ export class Peer {
   #channel: RTCDataChannel | null = null;
   #sent: Sent;
   #isClosed = false;
+  #servers: RTCIceServer[];
   /** Servers with fresh credentials, for the next route. */
   #freshServers: RTCIceServer[] | null = null;
   readonly #route = new RouteWatch();
   #timer: ReturnType<typeof setInterval> | undefined;
 
-  constructor(call: CheckedCall, iceServers: RTCIceServer[], sent: Sent, events: PeerEvents) {
+  /** `certificate`: for all connections of the call. Without one, there is only the first one. */
+  constructor(
+    call: CheckedCall,
+    iceServers: RTCIceServer[],
+    certificate: RTCCertificate | null,
+    sent: Sent,
+    events: PeerEvents,
+  ) {
     const { initiator } = call;
-    const connection = new RTCPeerConnection({ iceServers });
-    this.#connection = connection;
+    this.#certificate = certificate;
+    this.#servers = iceServers;
     this.#sent = sent;
     this.#events = events;
     this.#check = new CodeCheck(call);
-    const guarded =
-      <T>(tell: (value: T) => void) =>
-      (value: T) => {
-        if (!this.#isClosed) tell(value);
-      };
-    const changed = guarded(events.state);
-    const signal = guarded(events.signal);
-    this.#negotiation = new Negotiation({
+    this.#polite = !initiator;
+    [this.#connection, this.#negotiation] = this.#begin(undefined);
+
+    if (initiator) {
+      this.#use(this.#connection.createDataChannel(CHANNEL), this.#connection);
+      this.#sendOnNew();
+    }
+  }
+
+  /** A peer connection. `before`: this side's description on the one whose place it takes. */
+  #begin(before: string | undefined): [RTCPeerConnection, Negotiation] {
+    const certificates = this.#certificate ? { certificates: [this.#certificate] } : {};
+    const connection = new RTCPeerConnection({ iceServers: this.#servers, ...certificates });
+    const isPresent = () => !this.#isClosed && this.#connection === connection;
+    const changed = (state: PeerState) => {
+      if (isPresent()) this.#events.state(state);
+    };
+    const negotiation = new Negotiation({
       peer: connection,
-      polite: !initiator,
-      send: signal,
+      polite: this.#polite,
+      send: (signal) => {
+        // Of the check, every move counts.
+        if (isPresent() || (signal.kind === "pake" && !this.#isClosed)) this.#signal(signal);
+      },
       onFirstOffer: () => this.#sendOnOffered(),
       onFault: () => {
         changed("broken");
       },
+      before,
       check: this.#check,
       onChecked: () => {
         this.#checked();
       },
     });
 
-    connection.addEventListener("negotiationneeded", () => void this.#negotiation.offer());
+    connection.addEventListener("negotiationneeded", () => {
+      if (isPresent()) void negotiation.offer();
+    });
     connection.addEventListener("icecandidate", ({ candidate }) => {
-      signal({ kind: "candidate", candidate: candidate?.toJSON() ?? null });
+      if (isPresent()) this.#signal({ kind: "candidate", candidate: candidate?.toJSON() ?? null });
     });
     connection.addEventListener("connectionstatechange", () => {
       const { connectionState: state } = connection;
-      if (state === "connected") this.#watchRoute(guarded(events.route));
+      if (state === "connected" && isPresent()) this.#watchRoute();
       if (state === "connected" && this.#verdict !== "verified") return;
       if (state === "connected" || state === "disconnected" || state === "failed") changed(state);
     });
     connection.addEventListener("track", ({ track }) => {
-      this.#receive(track);
+      if (isPresent()) this.#receive(track);
     });
     connection.addEventListener("datachannel", ({ channel }) => {
-      this.#use(channel, guarded(events.partnerState));
+      if (isPresent()) this.#use(channel, connection);
     });
+    return [connection, negotiation];
+  }
 
-    if (initiator) {
-      this.#use(connection.createDataChannel(CHANNEL), guarded(events.partnerState));
-      this.#sendOnNew();
-    }
+  /** Tells the partner which connection a signal belongs to. */
+  #signal(signal: Signal): void {
+    const connection = this.#fresh.number;
+    const isNumbered =
+      signal.kind === "description" || (signal.kind === "candidate" && connection > 0);
+    this.#events.signal(isNumbered && this.#certificate ? { ...signal, connection } : signal);
+  }
+
+  /** Puts a fresh connection into the place of one that the partner cannot use any more. */
+  #renew(): void {
+    const old = this.#connection;
+    const before = old.localDescription?.sdp;
+    this.#servers = this.#freshServers ?? this.#servers;
+    this.#freshServers = null;
+    this.#senders = {};
+    this.#channel = null;
+    this.#held.length = 0;
+    this.#isStale = true;
+    [this.#connection, this.#negotiation] = this.#begin(before);
+    old.close();
   }
 
   /** Whether the two have a format for video in common: known once they have negotiated. */
@@ -134,6 +182,14 @@ export class Peer {
   }
 
   receive(signal: Signal): void {
+    if (signal.kind !== "pake") {
+      const isOffer = signal.kind === "description" && signal.description.type === "offer";
+      const number = this.#certificate ? signal.connection : 0;
+      const place = this.#fresh.place(number, isOffer, performance.now());
+      if (place === "tooMany") this.#events.state("broken");
+      if (place === "fresh") this.#renew();
+      else if (place !== "present") return;
+    }
     if (signal.kind === "description" && this.#looksForRoute(signal.description))
       this.#applyServers();
     void this.#negotiation.receive(signal);
@@ -158,6 +214,7 @@ export class Peer {
   #applyServers(): void {
     const iceServers = this.#freshServers;
     this.#freshServers = null;
+    this.#servers = iceServers ?? this.#servers;
     if (!iceServers || this.#isClosed) return;
     try {
       this.#connection.setConfiguration({ ...this.#connection.getConfiguration(), iceServers });
@@ -198,11 +255,11 @@ export class Peer {
     if (verdict === "verified" && isUp) this.#events.state("connected");
   }
 
-  #watchRoute(notify: PeerEvents["route"]): void {
+  #watchRoute(): void {
     this.#timer ??= setInterval(() => {
       const sample = (stats: RTCStatsReport) => {
         const news = this.#route.sample(performance.now(), arrived(stats));
-        if (news) notify(news);
+        if (news && !this.#isClosed) this.#events.route(news);
       };
       // Fails only if the connection is closed.
       this.#connection.getStats().then(sample, () => undefined);
@@ -249,11 +306,14 @@ export class Peer {
       this.#held.push(track);
       return;
     }
+    // The page shows it with the next change of state.
+    if (this.#isStale) this.remote = new MediaStream();
+    this.#isStale = false;
     const sameKind = this.remote.getTracks().some(({ kind }) => kind === track.kind);
     if (!sameKind) this.remote.addTrack(track);
   }
 
-  #use(channel: RTCDataChannel, tell: (state: DeviceState) => void): void {
+  #use(channel: RTCDataChannel, connection: RTCPeerConnection): void {
     if (channel.label !== CHANNEL || this.#channel) {
       channel.close();
       return;
@@ -263,10 +323,11 @@ export class Peer {
       this.#report();
     });
     channel.addEventListener("message", ({ data }: MessageEvent<unknown>) => {
+      if (this.#isClosed || this.#connection !== connection) return;
       const state = parseState(data);
       // The partner may know earlier than this side that both have the words.
       if (this.#verdict !== "verified") this.#heldState = state ?? this.#heldState;
-      else if (state) tell(state);
+      else if (state) this.#events.partnerState(state);
     });
   }
 

@@ -5,23 +5,32 @@ export type ClientMessage =
   | { type: "find_partner"; userName?: string; room: string; mustExist: true; id: string }
   | { type: "webrtc_offer"; to: string; offer: Described }
   | { type: "webrtc_answer"; to: string; answer: Described }
-  | { type: "ice_candidate"; to: string; candidate: RTCIceCandidateInit | { pake: unknown } | null }
+  | { type: "ice_candidate"; to: string; candidate: Candidate | { pake: unknown } | null }
   | { type: "end_session"; sessionId: string }
   | { type: "get_ice_servers" }
   | { type: "resume"; resumeToken: string; lastSeq: number; id: string }
   | { type: "ping"; t: number }
   | { type: "bye" };
 
-/** A description with a move of the handshake beside it. */
-type Described = RTCSessionDescriptionInit & { pake?: unknown };
+/** A description with a move of the handshake and the number of its connection beside it. */
+type Described = RTCSessionDescriptionInit & { pake?: unknown; connection?: number };
+type Candidate = RTCIceCandidateInit & { connection?: number };
 
-/** What the partner sent through the server, or what is sent to it. */
+/**
+ * What the partner sent through the server, or what is sent to it. `connection` is the number of the peer
+ * connection; who sends none with a description takes no fresh one.
+ */
 export type Signal =
-  | { kind: "description"; description: RTCSessionDescriptionInit; pake?: unknown }
+  | {
+      kind: "description";
+      description: RTCSessionDescriptionInit;
+      pake?: unknown;
+      connection?: number;
+    }
   /** A move of the handshake that no description carries. */
   | { kind: "pake"; pake: unknown }
   /** `null`: there are no more. */
-  | { kind: "candidate"; candidate: RTCIceCandidateInit | null };
+  | { kind: "candidate"; candidate: RTCIceCandidateInit | null; connection?: number };
 
 export interface Registered {
   type: "user_registered";
@@ -142,8 +151,15 @@ function signal(message: Fields, payload: Signal | null): ServerMessage {
 }
 
 function description(type: "offer" | "answer", value: unknown): Signal | null {
-  const { sdp, pake } = fields(value) ?? {};
-  return typeof sdp === "string" ? { kind: "description", description: { type, sdp }, pake } : null;
+  const { sdp, pake, connection } = fields(value) ?? {};
+  if (typeof sdp !== "string") return null;
+  return { kind: "description", description: { type, sdp }, pake, ...numbered(connection) };
+}
+
+/** The number of a peer connection, if it is one. */
+function numbered(value: unknown): { connection?: number } {
+  const isNumber = typeof value === "number" && Number.isInteger(value);
+  return isNumber && value >= 0 && value < 2 ** 32 ? { connection: value } : {};
 }
 
 function candidate(value: unknown): Signal | null {
@@ -156,7 +172,7 @@ function candidate(value: unknown): Signal | null {
   if (typeof sdpMid === "string") init.sdpMid = sdpMid;
   if (typeof sdpMLineIndex === "number") init.sdpMLineIndex = sdpMLineIndex;
   if (typeof usernameFragment === "string") init.usernameFragment = usernameFragment;
-  return { kind: "candidate", candidate: init };
+  return { kind: "candidate", candidate: init, ...numbered(from.connection) };
 }
 
 function iceServers(value: unknown): RTCIceServer[] {

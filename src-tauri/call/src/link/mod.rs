@@ -60,6 +60,21 @@ pub struct RepairCounters {
     pub plis_received: u64,
 }
 
+impl RepairCounters {
+    /// Both together.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            nacks_sent: self.nacks_sent + other.nacks_sent,
+            nacks_received: self.nacks_received + other.nacks_received,
+            retransmissions_sent: self.retransmissions_sent + other.retransmissions_sent,
+            recovered: self.recovered + other.recovered,
+            lost: self.lost + other.lost,
+            plis_sent: self.plis_sent + other.plis_sent,
+            plis_received: self.plis_received + other.plis_received,
+        }
+    }
+}
+
 /// What the estimator found after one batch of feedback.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Estimate {

@@ -1,5 +1,7 @@
 //! The transitions of the machine.
 
+mod replace;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -120,15 +122,21 @@ impl CallMachine {
                 session.closed_at.map(|at| at + CLOSE_GRACE)
             }
             CallState::Connecting(session) => Some(session.since + timeouts.connect),
-            CallState::InCall(session) if session.reconnecting_until.is_some() => {
-                let ends = session.silence_ends(timeouts);
-                Some(
-                    session
-                        .restart_due(timeouts)
-                        .map_or(ends, |due| due.min(ends)),
-                )
+            CallState::InCall(session) => {
+                let silence = if session.reconnecting_until.is_some() {
+                    session.silence_ends(timeouts)
+                } else {
+                    session.last_heard + timeouts.silence_notice
+                };
+                let restart = session
+                    .restart_due(timeouts)
+                    .filter(|_| session.reconnecting_until.is_some());
+                let replacement = session.replacement_due();
+                [Some(silence), restart, replacement]
+                    .into_iter()
+                    .flatten()
+                    .min()
             }
-            CallState::InCall(session) => Some(session.last_heard + timeouts.silence_notice),
         }
     }
 
@@ -175,6 +183,7 @@ impl CallMachine {
             CallState::InCall(session) => {
                 let silence = now.saturating_duration_since(session.last_heard);
                 if silence < self.timeouts.silence_notice {
+                    self.replace_peer(now);
                     return;
                 }
 
@@ -187,6 +196,8 @@ impl CallMachine {
                 {
                     session.restart(now, &mut self.effects);
                 }
+
+                self.replace_peer(now);
             }
         }
     }
@@ -199,6 +210,7 @@ impl CallMachine {
         }
 
         self.handle_input(now, input);
+        self.replace_peer(now);
 
         // News of the signaling server may have changed when the silence ends the call.
         if let CallState::InCall(session) = &mut self.state
@@ -272,25 +284,24 @@ impl CallMachine {
                 }
             }
             Input::PartnerFound(partner) => self.partner_found(now, partner),
-            Input::Offer { session_id, offer } => {
-                let mut may_offer = true;
-                self.with_session(&session_id, |session, effects| {
-                    may_offer = session.offer(now, offer, effects);
-                });
-                if !may_offer {
-                    self.end(EndCode::PartnerMisbehaved);
-                }
-            }
-            Input::Answer { session_id, answer } => {
-                self.with_session(&session_id, |session, effects| {
-                    session.answer(now, answer, effects);
-                });
-            }
+            Input::Offer {
+                session_id,
+                connection,
+                offer,
+            } => self.offer(now, &session_id, connection, offer),
+            Input::Answer {
+                session_id,
+                connection,
+                answer,
+            } => self.with_session(&session_id, |session, effects| {
+                session.answer(now, connection, answer, effects);
+            }),
             Input::Candidate {
                 session_id,
+                connection,
                 candidate,
             } => self.with_session(&session_id, |session, effects| {
-                session.candidate(candidate, effects);
+                session.candidate(connection, candidate, effects);
             }),
             Input::Move { session_id, pake } => {
                 self.with_session(&session_id, |session, effects| {
@@ -354,6 +365,7 @@ impl CallMachine {
             Input::PeerConnected(peer) => self.peer_connected(now, peer),
             Input::PeerFailed(peer) => self.peer_failed(now, peer),
             Input::PeerClosed(peer) => self.peer_closed(now, peer),
+            Input::PeerFaulted(peer, PeerFault::Internal) => self.peer_broken(peer),
             Input::PeerFaulted(peer, fault) if self.peer() == Some(peer) => self.end(match fault {
                 PeerFault::BadDescription => EndCode::BadDescription,
                 PeerFault::NoCommonCodec => EndCode::NoCommonCodec,

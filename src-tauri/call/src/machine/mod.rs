@@ -9,8 +9,13 @@
 //! When both sides offer at once, perfect negotiation decides (W3C webrtc §10.7): the side that the
 //! signaling server calls `initiator` ignores the other's offer; the other side is the polite peer
 //! and rolls its own offer back.
+//!
+//! If the peer connection itself breaks, or restarting ICE does not help, a fresh one takes its place
+//! in the same call, if the partner says that it can do that ([`Effect::ReplacePeer`]). Their numbers
+//! tell what belongs to which (`connections`).
 
 mod call;
+mod connections;
 mod ids;
 mod problem;
 mod reason;
@@ -175,6 +180,8 @@ pub(crate) enum Input {
     Offer {
         /// The session it belongs to.
         session_id: SessionId,
+        /// The number of the connection that it describes. `None`: the partner numbers none.
+        connection: Option<u32>,
         /// Its session description.
         offer: DescriptionJson,
     },
@@ -182,6 +189,8 @@ pub(crate) enum Input {
     Answer {
         /// The session it belongs to.
         session_id: SessionId,
+        /// The number of the connection that it describes. `None`: the partner numbers none.
+        connection: Option<u32>,
         /// Its session description.
         answer: DescriptionJson,
     },
@@ -197,6 +206,8 @@ pub(crate) enum Input {
     Candidate {
         /// The session it belongs to.
         session_id: SessionId,
+        /// The number of its connection. `None`: the first one.
+        connection: Option<u32>,
         /// The candidate, or the end of candidates.
         candidate: CandidateJson,
     },
@@ -304,6 +315,13 @@ pub(crate) enum Effect {
     Send(Outgoing),
     /// Create a peer connection.
     CreatePeer(PeerId),
+    /// Close the peer connection and create a fresh one for the same call, with the same certificate.
+    ReplacePeer {
+        /// The fresh one.
+        peer: PeerId,
+        /// Its number, which its descriptions and candidates carry.
+        number: u32,
+    },
     /// Make an offer and feed it back as [`Input::LocalOffer`].
     CreateOffer {
         /// The peer connection.

@@ -1,8 +1,10 @@
 //! What the machine remembers about the partner it is connecting to or talking with.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::connections::Connections;
 use super::{
     CallTimeouts, CandidateJson, DescriptionJson, Effect, Match, MoveJson, Notice, Outgoing,
     PeerId, SocketId,
@@ -23,7 +25,7 @@ const OFFER_EVERY: Duration = Duration::from_secs(5);
 /// An offer of another route that has no answer by then is made again.
 const OFFER_EXPIRES: Duration = Duration::from_secs(15);
 
-/// One session with one partner, and its one peer connection.
+/// One session with one partner, and its present peer connection.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) partner: Match,
@@ -50,7 +52,9 @@ pub(super) struct Session {
     offering: bool,
     /// Another route is to be looked for as soon as an offer can be made.
     restart_wanted: bool,
-    /// When the last offer of another route was made.
+    /// Numbers the peer connections and says when a fresh one is needed.
+    connections: Connections,
+    /// When the last offer of another route, or of a fresh connection, was made.
     restarted_at: Option<Instant>,
     /// This side's last description and its candidates, until it is certain that they arrived: what
     /// was written into a connection that broke is lost.
@@ -68,6 +72,18 @@ pub(super) struct Session {
     /// Messages that wait for the signaling server to come back. When full, new ones are dropped: a
     /// description is older than its candidates and matters more.
     unsent: VecDeque<Outgoing>,
+}
+
+/// What an offer of the partner was made on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Offered {
+    /// On the present connection, or on one that is gone.
+    OnPresent,
+    /// On a fresh one.
+    OnFresh,
+    /// The partner makes more offers than any honest one: each costs this side sockets and checks.
+    TooOften,
 }
 
 /// Whether the signaling server relays messages for a session.
@@ -99,6 +115,7 @@ impl Session {
             signaling_loss_notified: false,
             offering,
             restart_wanted: false,
+            connections: Connections::new(now),
             restarted_at: None,
             uncertain: Vec::new(),
             last_move: None,
@@ -140,6 +157,12 @@ impl Session {
         let can_offer = self.signaling == SignalingLink::Up && self.described;
         let is_free = !self.offering || self.offer_expires().is_some_and(|at| now >= at);
         if self.restart_wanted && can_offer && is_free {
+            self.connections.on_restart(now);
+            // That takes the place of a restart.
+            if self.connections.must_be_replaced() {
+                return;
+            }
+
             self.restart_wanted = false;
             self.restarted_at = Some(now);
             self.offering = true;
@@ -162,7 +185,8 @@ impl Session {
     pub(super) fn restart_due(&self, timeouts: &CallTimeouts) -> Option<Instant> {
         let can_be_answered = self.signaling == SignalingLink::Up && self.partner_online;
         let is_stuck = self.offering && self.offer_expires().is_none();
-        if !can_be_answered || is_stuck || !self.described {
+        let is_vain = self.connections.must_be_replaced();
+        if !can_be_answered || is_stuck || is_vain || !self.described {
             return None;
         }
 
@@ -196,6 +220,7 @@ impl Session {
 
     /// Media arrives, so the partner has what it needs.
     pub(super) fn partner_is_heard(&mut self) {
+        self.connections.on_heard();
         if !self.offering {
             self.uncertain.clear();
         }
@@ -204,6 +229,61 @@ impl Session {
     /// The offer of another route could not be made: it is tried again after a while.
     pub(super) fn restart_failed(&mut self) {
         self.offering = false;
+        self.connections.on_restart_failed();
+    }
+
+    /// Whether the call can go on with a fresh peer connection.
+    pub(super) fn can_be_replaced(&self) -> bool {
+        self.connections.can_be_replaced() && self.signaling != SignalingLink::Gone
+    }
+
+    /// The peer connection cannot be used any more.
+    pub(super) fn on_broken(&mut self) {
+        self.connections.on_broken();
+    }
+
+    /// When to make a fresh connection: once the present one, or an offer of one that has no answer,
+    /// has to be replaced and the partner could answer. `None`: not now.
+    pub(super) fn replacement_due(&self) -> Option<Instant> {
+        let can_be_answered = self.signaling == SignalingLink::Up && self.partner_online;
+        let is_unanswered = self.is_fresh() && self.connections.can_be_replaced();
+        let is_needed = self.connections.must_be_replaced() || is_unanswered;
+        (is_needed && can_be_answered).then(|| self.connections.earliest())
+    }
+
+    /// Makes a fresh connection in place of the present one, and offers it.
+    pub(super) fn replace(&mut self, now: Instant, peer: PeerId, effects: &mut VecDeque<Effect>) {
+        self.connections.make(now);
+        self.begin_connection(peer, effects);
+        self.offering = true;
+        self.restarted_at = Some(now);
+        effects.push_back(Effect::CreateOffer {
+            peer,
+            restart: false,
+        });
+    }
+
+    /// Whether the present connection has taken the place of another one, and the partner has not
+    /// described it yet.
+    fn is_fresh(&self) -> bool {
+        self.connections.number() > 0 && !self.described
+    }
+
+    /// The connection with the newest number begins: what belongs to the one before is void.
+    fn begin_connection(&mut self, peer: PeerId, effects: &mut VecDeque<Effect>) {
+        self.peer = peer;
+        self.is_connected = false;
+        self.closed_at = None;
+        self.restart_wanted = false;
+        self.ignoring = false;
+        self.described = false;
+        self.held_candidates.clear();
+        self.uncertain.clear();
+        self.unsent.clear();
+        effects.push_back(Effect::ReplacePeer {
+            peer,
+            number: self.connections.number(),
+        });
     }
 
     /// When the silence that began with the last packet ends the call.
@@ -241,55 +321,82 @@ impl Session {
     }
 
     /// Handles the partner's offer. If a local offer is under way, the initiator's wins and the
-    /// other side's is rolled back.
-    ///
-    /// Returns `false` if the partner makes more offers than any honest one: each costs this side
-    /// sockets and checks.
-    #[must_use]
+    /// other side's is rolled back. One of a fresh connection wins over all offers of earlier ones;
+    /// `next` is what this side's fresh one is called.
     pub(super) fn offer(
         &mut self,
         now: Instant,
+        connection: Option<u32>,
         offer: DescriptionJson,
+        next: PeerId,
         effects: &mut VecDeque<Effect>,
-    ) -> bool {
+    ) -> Offered {
         let passed = now.saturating_duration_since(self.offered_at).as_secs_f64();
         self.offers_left = (self.offers_left + passed / OFFER_EVERY.as_secs_f64()).min(MAX_OFFERS);
         self.offered_at = now;
         if self.offers_left < 1.0 {
-            return false;
+            return Offered::TooOften;
         }
 
         self.offers_left -= 1.0;
-        let collision = self.offering;
+        let order = self.connections.compare(connection);
+        if order == Ordering::Less {
+            return Offered::OnPresent;
+        }
+
+        let collision = self.offering && order == Ordering::Equal;
         self.ignoring = collision && self.partner.initiator;
 
         if self.ignoring {
-            return true;
+            return Offered::OnPresent;
         }
 
+        // A fresh connection of this side's that was offered at the same time yields as a whole: the
+        // partner has dropped the candidates of it.
+        let is_replaced = order == Ordering::Greater || self.is_fresh();
+        if is_replaced {
+            if !self.connections.take(now, connection.unwrap_or(0)) {
+                return Offered::TooOften;
+            }
+
+            self.begin_connection(next, effects);
+        }
+
+        self.connections.on_description(connection);
         self.offering = false;
         self.uncertain.clear();
         effects.push_back(Effect::ApplyOffer {
             peer: self.peer,
             offer,
-            rollback: collision,
+            rollback: collision && !is_replaced,
         });
 
         self.release_candidates(effects);
-        true
+        if is_replaced {
+            Offered::OnFresh
+        } else {
+            Offered::OnPresent
+        }
     }
 
-    /// Handles the partner's answer. An answer without an open offer is dropped.
+    /// Handles the partner's answer. An answer without an open offer, or to an offer of an earlier
+    /// connection, is dropped.
     pub(super) fn answer(
         &mut self,
         now: Instant,
+        connection: Option<u32>,
         answer: DescriptionJson,
         effects: &mut VecDeque<Effect>,
     ) {
-        if !self.offering {
+        if !self.offering || self.connections.compare(connection) != Ordering::Equal {
             return;
         }
 
+        if self.restarted_at.is_some() {
+            self.connections.on_answer(now);
+        }
+
+        self.connections.on_description(connection);
         self.offering = false;
         self.ignoring = false;
         self.uncertain.clear();
@@ -304,8 +411,18 @@ impl Session {
 
     /// Handles one of the partner's candidates: applied at once, or held until there is a
     /// description. When too many are held, the oldest is dropped, because newer ones are more
-    /// likely to work.
-    pub(super) fn candidate(&mut self, candidate: CandidateJson, effects: &mut VecDeque<Effect>) {
+    /// likely to work. One of another connection is dropped.
+    pub(super) fn candidate(
+        &mut self,
+        connection: Option<u32>,
+        candidate: CandidateJson,
+        effects: &mut VecDeque<Effect>,
+    ) {
+        let is_void = self.ignoring && self.is_fresh();
+        if is_void || self.connections.compare(connection) != Ordering::Equal {
+            return;
+        }
+
         if self.described {
             if !self.ignoring {
                 effects.push_back(Effect::AddCandidate {

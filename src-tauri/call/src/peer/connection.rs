@@ -23,11 +23,11 @@ use webrtc::peer_connection::{
 use webrtc::runtime::Runtime;
 
 use super::candidates::Candidates;
-use super::certificate;
-use super::checks::{Gate, RouteWatch};
+use super::checks::RouteWatch;
 use super::error::{PeerError, could_not};
 use super::formats::{self, MediaKind};
 use super::handler::{Handler, PeerEvent, SentCandidates};
+use super::identity::Identity;
 use super::negotiation::{ForLibrary, Negotiated, Negotiation, Refused};
 use super::privacy::Disclosure;
 use super::route::{self, Route};
@@ -36,9 +36,9 @@ use super::track::LocalTrack;
 use super::tracks::Tracks;
 use super::turn::{self, Turn, TurnProblem};
 use super::workarounds::{
-    HandshakeDone, HandshakeRuntime, LinkLocal, multicast_dns, selected_pair,
+    DriverEnd, HandshakeDone, HandshakeRuntime, LinkLocal, multicast_dns, selected_pair,
 };
-use super::{description, setup};
+use super::{certificate, description, setup};
 use crate::congestion::{self, BitrateBounds};
 use crate::interceptors::{
     Declared, IdleReportTap, LastHeard, LastHeardTap, PassThrough, SentStreams, SentTap,
@@ -118,14 +118,12 @@ impl Default for PeerConfig {
 pub struct Peer {
     connection: Arc<dyn PeerConnection>,
     config: PeerConfig,
-    /// Of this side's certificate.
-    fingerprint: Fingerprint,
+    /// What a fresh connection of the same call takes over.
+    identity: Identity,
     handshake_done: HandshakeDone,
     link: Arc<LinkState>,
     heard: Arc<LastHeard>,
-    gate: Arc<Mutex<Gate>>,
     route_watch: Arc<Mutex<RouteWatch>>,
-    sent: Arc<SentStreams>,
     /// The streams that the library expects.
     declared: Declared,
     tracks: Tracks,
@@ -158,6 +156,31 @@ impl Peer {
         config: PeerConfig,
         events: UnboundedSender<PeerEvent>,
     ) -> Result<Self, PeerError> {
+        Self::with_identity(config, events, Identity::new()?).await
+    }
+
+    /// A fresh connection to the same partner in place of this one, as the same side: with the same
+    /// certificate, SSRCs and settings, and these servers.
+    ///
+    /// # Errors
+    /// As of [`new`](Self::new).
+    pub(crate) async fn successor(
+        &self,
+        ice_servers: Vec<RTCIceServer>,
+        events: UnboundedSender<PeerEvent>,
+    ) -> Result<Self, PeerError> {
+        let config = PeerConfig {
+            ice_servers,
+            ..self.config.clone()
+        };
+        Self::with_identity(config, events, self.identity.clone()).await
+    }
+
+    async fn with_identity(
+        config: PeerConfig,
+        events: UnboundedSender<PeerEvent>,
+        identity: Identity,
+    ) -> Result<Self, PeerError> {
         let mut engine = MediaEngine::default();
         formats::register(&mut engine, config.codec).map_err(could_not("register its codecs"))?;
 
@@ -167,7 +190,6 @@ impl Peer {
             .map_err(could_not("register its retransmissions"))?;
 
         let heard = LastHeard::new(Instant::now());
-        let sent = Arc::new(SentStreams::default());
         let undeclared = {
             let events = events.clone();
             move |ssrc, payload_type| {
@@ -190,7 +212,10 @@ impl Peer {
                 PassThrough::new(UndeclaredTap::new(declared.clone(), Box::new(undeclared))),
             )
             .with(TRACK_OPENING, TrackOpening::default())
-            .with(SENT_TAP, PassThrough::new(SentTap::new(Arc::clone(&sent))))
+            .with(
+                SENT_TAP,
+                PassThrough::new(SentTap::new(Arc::clone(&identity.sent))),
+            )
             .with(
                 IDLE_REPORT_TAP,
                 PassThrough::new(IdleReportTap::new(Instant::now(), rand::random(), is_up)),
@@ -227,29 +252,35 @@ impl Peer {
             link_local.clone(),
             has_turn,
         );
-        let gate = Arc::new(Mutex::new(Gate::new()));
         let sockets = Sockets {
             link_local: link_local.clone(),
             disclosure,
             are_systems: are_systems(config.runtime.as_ref()),
             turn: Arc::clone(&turn),
             route: Arc::clone(&route_watch),
-            gate: Arc::clone(&gate),
+            gate: Arc::clone(&identity.gate),
             failures: Arc::default(),
+        };
+        let driver_end = {
+            let events = events.clone();
+            DriverEnd::new(move || {
+                // Once the call is over, the receiver is gone.
+                let _ = events.send(PeerEvent::Ended);
+            })
         };
         let runtime: Arc<dyn Runtime> = Arc::new(HandshakeRuntime::new(
             config.runtime.as_ref(),
             handshake_done.clone(),
             has_turn,
             sockets,
+            driver_end,
         ));
 
-        let (certificate, fingerprint) = certificate::generate()?;
         let connection = PeerConnectionBuilder::new()
             .with_configuration(setup::first_configuration(
                 &turn.for_library(&config.ice_servers),
                 config.relay_only,
-                certificate,
+                identity.certificate.clone(),
             ))
             .with_media_engine(engine)
             .with_interceptor_registry(registry)
@@ -267,17 +298,15 @@ impl Peer {
 
         let connection: Arc<dyn PeerConnection> = Arc::new(connection);
         Ok(Self {
-            tracks: Tracks::new(&connection, &config),
+            tracks: Tracks::new(&connection, &config, identity.ssrcs),
             candidates: Candidates::new(Arc::clone(&connection), runtime, disclosure),
             connection,
             config,
-            fingerprint,
+            identity,
             handshake_done,
             link,
             heard,
-            gate,
             route_watch,
-            sent,
             declared,
             prepared: false,
             is_offering: false,
@@ -387,7 +416,7 @@ impl Peer {
             self.is_offering = false;
         }
 
-        self.gate.lock().on_description(plan.is_ice_lite());
+        self.identity.gate.lock().on_description(plan.is_ice_lite());
         let ForLibrary { sdp, negotiated } = self.negotiation.apply(plan);
         self.declared.set(self.negotiation.streams());
         if is_restart {
@@ -415,7 +444,7 @@ impl Peer {
             description::from_json(answer, RTCSdpType::Answer)?;
         let plan = self.negotiation.read(RTCSdpType::Answer, remote)?;
         let ufrag = plan.ufrag().to_owned();
-        self.gate.lock().on_description(plan.is_ice_lite());
+        self.identity.gate.lock().on_description(plan.is_ice_lite());
         let ForLibrary { sdp, negotiated } = self.negotiation.apply(plan);
         self.declared.set(self.negotiation.streams());
         self.is_offering = false;
@@ -523,9 +552,17 @@ impl Peer {
 
     /// Closes the connection and its sockets.
     pub async fn close(&self) {
+        self.closing().await;
+    }
+
+    /// The same, for a task of its own.
+    pub(crate) fn closing(&self) -> impl Future<Output = ()> + Send + use<> {
         self.handshake_done.set(true);
-        if let Err(error) = self.connection.close().await {
-            tracing::debug!(%error, "the peer connection was closed already");
+        let connection = Arc::clone(&self.connection);
+        async move {
+            if let Err(error) = connection.close().await {
+                tracing::debug!(%error, "the peer connection was closed already");
+            }
         }
     }
 
@@ -539,12 +576,12 @@ impl Peer {
     /// This side's certificate, which all its descriptions name.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        self.fingerprint
+        self.identity.fingerprint
     }
 
     /// The certificates that DTLS uses. `None` before its handshake is done.
     pub async fn certificates(&self) -> Option<Certificates> {
-        certificate::used(&*self.connection, self.fingerprint).await
+        certificate::used(&*self.connection, self.identity.fingerprint).await
     }
 
     /// What both sides agreed on. Empty until they have.
@@ -614,7 +651,7 @@ impl Peer {
         });
 
         // With a route, something else was wrong.
-        if self.gate.lock().has_answer() {
+        if self.identity.gate.lock().has_answer() {
             return None;
         }
 
@@ -637,7 +674,7 @@ impl Peer {
 
     /// What has been sent to the partner.
     pub(crate) fn sent(&self) -> &SentStreams {
-        &self.sent
+        &self.identity.sent
     }
 
     /// The route that media takes. `None` until there is one.

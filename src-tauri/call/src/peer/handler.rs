@@ -30,6 +30,8 @@ pub enum PeerEvent {
     Failed,
     /// The partner closed the connection.
     Closed,
+    /// The connection cannot be used any more: the task that drives it is gone.
+    Ended,
     /// A stream of the partner begins.
     Track(MediaKind, Arc<dyn TrackRemote>),
     /// The partner sends a stream with this SSRC and payload type that it did not announce.

@@ -13,6 +13,7 @@ mod description;
 mod error;
 mod formats;
 mod handler;
+mod identity;
 mod negotiation;
 mod privacy;
 mod route;

@@ -22,6 +22,8 @@ pub(super) struct Tracks {
     /// Whether this side may send.
     send_audio: bool,
     send_video: bool,
+    /// Those of audio and video.
+    ssrcs: [u32; 2],
     pub(super) audio: Option<LocalTrack>,
     pub(super) video: Option<LocalTrack>,
     /// What the video track is made for.
@@ -31,11 +33,17 @@ pub(super) struct Tracks {
 }
 
 impl Tracks {
-    pub(super) fn new(connection: &Arc<dyn PeerConnection>, config: &PeerConfig) -> Self {
+    /// None yet. `ssrcs` are for audio and video.
+    pub(super) fn new(
+        connection: &Arc<dyn PeerConnection>,
+        config: &PeerConfig,
+        ssrcs: [u32; 2],
+    ) -> Self {
         Self {
             connection: Arc::clone(connection),
             send_audio: config.send_audio,
             send_video: config.send_video,
+            ssrcs,
             audio: None,
             video: None,
             video_format: None,
@@ -108,7 +116,7 @@ impl Tracks {
             return Ok(());
         }
 
-        let local = LocalTrack::new(rtc_kind, &formats[0], rand::random());
+        let local = LocalTrack::new(rtc_kind, &formats[0], self.ssrcs[kind as usize]);
         let track: Arc<dyn TrackLocal> = Arc::clone(&local.track) as _;
         let sender = self
             .connection

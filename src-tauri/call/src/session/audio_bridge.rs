@@ -83,9 +83,16 @@ impl AudioOutput {
 pub(super) struct AudioGate(Arc<Mutex<Option<AudioOutput>>>);
 
 impl AudioGate {
-    /// Sends to `output` from now on.
-    pub(super) fn open(&self, output: AudioOutput) {
-        *self.0.lock() = Some(output);
+    /// Sends to `output` from now on. If that is the stream of before on a fresh connection, its
+    /// numbers and times go on.
+    pub(super) fn open(&self, mut output: AudioOutput) {
+        let mut present = self.0.lock();
+        if let Some(before) = present.as_ref().filter(|one| one.ssrc == output.ssrc) {
+            output.sequence = before.sequence;
+            output.timestamp_offset = before.timestamp_offset;
+        }
+
+        *present = Some(output);
     }
 
     /// Sends packets of this payload type from now on. `None`: none.

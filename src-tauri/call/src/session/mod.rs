@@ -7,6 +7,7 @@
 
 mod audio_bridge;
 mod camera_recovery;
+mod connection_number;
 mod driver;
 mod event;
 mod history;

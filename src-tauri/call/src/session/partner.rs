@@ -17,10 +17,11 @@ use webrtc::media_stream::track_local::{TrackLocal, TrackLocalEvent};
 use webrtc::media_stream::track_remote::TrackRemote;
 
 use super::audio_bridge::{AudioGate, AudioOutput, RemoteAudio};
+use super::connection_number;
 use super::history::History;
 use super::limit::limited;
 use super::local_video::LocalVideo;
-use super::recorder::{ReceiveRecorder, SendRecorder, Traffic};
+use super::recorder::{ReceiveRecorder, Traffic};
 use super::remote_state::RemoteState;
 use super::remote_tracks::{ReceivedFormats, Receiving, RemoteTracks};
 use super::remote_video::{self, RemoteVideoContext};
@@ -28,6 +29,7 @@ use super::stats::{CallStats, VideoReceived, VideoSent};
 use super::verification::{Reaction, Verifier};
 use super::video_sender::{StreamFormat, VideoOutput, VideoSender};
 use super::{CallOptions, CallOutput, VerificationState};
+use crate::link::RepairCounters;
 use crate::machine::{Match, PeerId};
 use crate::partner_state::{PartnerState, Share};
 use crate::peer::{Codec, Format, LocalTrack, MediaKind, Peer, PeerEvent, Refused};
@@ -38,12 +40,19 @@ const MAX_HELD: usize = 16;
 /// The connection to one partner, and what flows through it.
 pub(super) struct PartnerConnection {
     pub(super) id: PeerId,
+    /// The number of the connection in this call.
+    pub(super) number: u32,
     pub(super) peer: Peer,
+    /// No connection could be made in place of the one before, which is closed.
+    is_lost: bool,
     pub(super) events: UnboundedReceiver<PeerEvent>,
     /// Says who the partner is.
     pub(super) verifier: Verifier,
     /// The connection is up, and has not named its certificates.
     awaits_certificates: bool,
+    /// A fresh connection has not shown yet that it uses the certificates of the call. Until then no
+    /// media goes to it.
+    proof: Proof,
     /// Streams and channels of a partner who is not verified yet and must be.
     held: Vec<PeerEvent>,
     matched: Match,
@@ -54,13 +63,27 @@ pub(super) struct PartnerConnection {
     video_output: Option<Arc<VideoOutput>>,
     /// The user has seen who the partner is, or need not.
     pub(super) may_send: bool,
-    /// Audio has somewhere to go.
-    sends_audio: bool,
+    /// The connections that audio and video go to.
+    audio_on: Option<PeerId>,
+    video_on: Option<PeerId>,
     remote_state: RemoteState,
     /// What the partner was last known to refuse.
     refused: Refused,
+    /// What the connections before have counted.
+    repair_before: RepairCounters,
     /// Exists once the connection is up.
     history: Option<History>,
+}
+
+/// Whether the connection uses the certificates of the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    /// It does, or it is the call's first one, whose certificates the verifier judges.
+    Given,
+    /// It has not shown it yet.
+    Awaited,
+    /// It has just shown it.
+    New,
 }
 
 /// What the partner sends.
@@ -85,10 +108,13 @@ impl PartnerConnection {
     ) -> Self {
         Self {
             id,
+            number: 0,
             peer,
+            is_lost: false,
             events,
             verifier,
             awaits_certificates: false,
+            proof: Proof::Given,
             held: Vec::new(),
             matched,
             traffic: Arc::default(),
@@ -102,16 +128,80 @@ impl PartnerConnection {
             },
             video_output: None,
             may_send: true,
-            sends_audio: false,
+            audio_on: None,
+            video_on: None,
             remote_state: RemoteState::new(share),
             refused: Refused::default(),
+            repair_before: RepairCounters::default(),
             history: None,
         }
     }
 
-    /// Whether nothing of the partner may be received yet: it is not verified, and must be.
+    /// A fresh connection takes the place of the present one. What is sent and received, and all
+    /// figures, go on over it once it is up.
+    pub(super) fn replace(
+        &mut self,
+        id: PeerId,
+        number: u32,
+        peer: Peer,
+        events: UnboundedReceiver<PeerEvent>,
+    ) {
+        let before = std::mem::replace(&mut self.peer, peer);
+        self.repair_before = self.repair_before.plus(before.link().repair());
+        self.incoming.video.lock().on_fresh_connection();
+        self.remote_state.on_fresh_connection();
+        self.events = events;
+        self.begin(id, number);
+        self.is_lost = false;
+    }
+
+    /// The present connection is gone, and there is no other one.
+    pub(super) fn lose(&mut self, id: PeerId, number: u32) {
+        self.begin(id, number);
+        self.is_lost = true;
+        // What still comes from the one before says nothing about this one.
+        self.events = unbounded_channel().1;
+    }
+
+    fn begin(&mut self, id: PeerId, number: u32) {
+        self.id = id;
+        self.number = number;
+        self.held.clear();
+        self.awaits_certificates = false;
+        self.proof = Proof::Awaited;
+    }
+
+    /// Whether there is a connection with this id.
+    pub(super) fn has(&self, id: PeerId) -> bool {
+        self.id == id && !self.is_lost
+    }
+
+    /// Whether a fresh connection has shown that it uses the certificates of the call. Returned once.
+    pub(super) fn take_proof(&mut self) -> bool {
+        let is_new = self.proof == Proof::New;
+        if is_new {
+            self.proof = Proof::Given;
+        }
+
+        is_new
+    }
+
+    /// This side's description, as the partner gets it.
+    pub(super) fn numbered(&self, description: &str) -> String {
+        connection_number::on_description(description, self.number)
+    }
+
+    /// Whether a description of the partner is one of the partner of this call, as far as that
+    /// depends on its connection: a fresh one must name the same certificate.
+    pub(super) fn is_same_partner(&self, description: &str) -> bool {
+        self.number == 0 || self.verifier.is_same_partner(description)
+    }
+
+    /// Whether nothing of the partner may be received yet: it is not verified, and must be, on this
+    /// connection.
     pub(super) fn holds_media(&self) -> bool {
-        self.verifier.must_verify() && self.history.is_none()
+        let is_verified = self.history.is_some() && self.proof == Proof::Given;
+        self.verifier.must_verify() && !is_verified
     }
 
     /// Keeps a stream or channel until the partner is verified. Returns `false` if there are more than
@@ -137,7 +227,14 @@ impl PartnerConnection {
         let certificates = named.await.flatten();
         self.awaits_certificates = certificates.is_none();
         match certificates {
-            Some(certificates) => Reaction::ended(self.verifier.connected(certificates)),
+            Some(certificates) => {
+                let is_mismatch = self.verifier.connected(certificates);
+                if self.proof == Proof::Awaited && !is_mismatch {
+                    self.proof = Proof::New;
+                }
+
+                Reaction::ended(is_mismatch)
+            }
             None => {
                 tracing::debug!("the connection does not name its certificates yet");
                 Reaction::default()
@@ -237,6 +334,11 @@ impl PartnerConnection {
     /// What the partner refuses, if that has changed since it was last returned.
     pub(super) fn new_refused(&mut self) -> Option<Refused> {
         self.history.as_ref()?;
+        // The two have not agreed on anything yet.
+        if self.proof != Proof::Given {
+            return None;
+        }
+
         let refused = self.peer.refused();
         let before = std::mem::replace(&mut self.refused, refused);
         (before != refused).then_some(refused)
@@ -268,12 +370,12 @@ impl PartnerConnection {
     ) {
         let negotiated = self.peer.negotiated();
         self.incoming.formats.set(negotiated);
-        if self.history.is_none() || !self.may_send {
+        if self.history.is_none() || !self.may_send || self.proof != Proof::Given {
             return;
         }
 
         if let Some(local) = self.peer.audio()
-            && !std::mem::replace(&mut self.sends_audio, true)
+            && self.audio_on.replace(self.id) != Some(self.id)
         {
             let (packets, receiver) = unbounded_channel();
             let traffic = Arc::clone(&self.traffic);
@@ -283,8 +385,10 @@ impl PartnerConnection {
         }
 
         if let Some(local) = self.peer.video()
-            && self.video_output.is_none()
+            && self.video_on.replace(self.id) != Some(self.id)
         {
+            let before = self.video_output.take();
+            let recorder = before.map(|output| std::mem::take(&mut *output.recorder.lock()));
             let (packets, receiver) = unbounded_channel();
             let in_flight = Arc::new(AtomicUsize::new(0));
             let output = Arc::new(VideoOutput {
@@ -295,7 +399,7 @@ impl PartnerConnection {
                 packets,
                 in_flight: Arc::clone(&in_flight),
                 keyframe_requested: AtomicBool::new(true),
-                recorder: Mutex::new(SendRecorder::default()),
+                recorder: Mutex::new(recorder.unwrap_or_default()),
                 traffic: Arc::clone(&self.traffic),
             });
 
@@ -355,7 +459,7 @@ impl PartnerConnection {
     /// Collects the figures of the connection, the media and the audio engine.
     pub(super) async fn stats(&self, now: Instant, engine: Option<&AudioEngine>) -> CallStats {
         let negotiated = self.peer.negotiated();
-        let repair = self.peer.link().repair();
+        let repair = self.repair_before.plus(self.peer.link().repair());
         let mut audio = engine.map(AudioEngine::stats).unwrap_or_default();
         let sent = self
             .peer

@@ -120,6 +120,8 @@ pub(super) struct ReceiveRecorder {
     decode_ms: PercentileWindow,
     freezes: FreezeDetector,
     packets: AssemblerStats,
+    /// Packets that came, and those that did not, over connections that are gone.
+    packets_before: (u64, u64),
     lip_sync_ms: PercentileWindow,
 }
 
@@ -136,6 +138,7 @@ impl Default for ReceiveRecorder {
             decode_ms: PercentileWindow::new(WINDOW),
             freezes: FreezeDetector::default(),
             packets: AssemblerStats::default(),
+            packets_before: (0, 0),
             lip_sync_ms: PercentileWindow::new(WINDOW),
         }
     }
@@ -180,6 +183,13 @@ impl ReceiveRecorder {
         self.packets = packets;
     }
 
+    /// A fresh connection takes the place of the one before: its stream counts from zero.
+    pub(super) fn on_fresh_connection(&mut self) {
+        let AssemblerStats { packets, lost, .. } = std::mem::take(&mut self.packets);
+        self.packets_before.0 += packets;
+        self.packets_before.1 += lost;
+    }
+
     /// When the newest packet of video arrived.
     pub(super) fn newest_packet(&self) -> Option<Instant> {
         self.newest_packet
@@ -209,9 +219,9 @@ impl ReceiveRecorder {
             width: self.size.0,
             height: self.size.1,
             fps: self.rate.per_second(),
-            packets: self.packets.packets,
+            packets: self.packets_before.0 + self.packets.packets,
             bytes: self.bytes,
-            lost: self.packets.lost,
+            lost: self.packets_before.1 + self.packets.lost,
             recovered: 0,
             nacks: 0,
             plis: self.keyframe_requests,

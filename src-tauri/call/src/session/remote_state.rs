@@ -30,6 +30,8 @@ pub(super) struct RemoteState {
     channels: usize,
     /// This side's share of a room to meet again, if it wants one.
     share: Option<Share>,
+    /// The room was reported.
+    has_met: bool,
     /// That room, until it is reported.
     meeting_room: Arc<Mutex<Option<String>>>,
 }
@@ -46,7 +48,17 @@ impl RemoteState {
 
     /// The room to meet again in, once both sides have agreed on it. Returned once.
     pub(super) fn new_meeting_room(&mut self) -> Option<String> {
-        self.meeting_room.lock().take()
+        let room = self.meeting_room.lock().take();
+        self.has_met |= room.is_some();
+        room
+    }
+
+    /// A fresh connection has a channel of its own. What the partner has reported stays, until it
+    /// reports again.
+    pub(super) fn on_fresh_connection(&mut self) {
+        self.has_channel = Arc::default();
+        self.channels = 0;
+        self.share.take_if(|_| self.has_met);
     }
 
     /// The partner opened a data channel, or this side's is ready. The first one of the right name

@@ -103,6 +103,8 @@ pub(super) struct Verifier {
     /// The first move, for the offerer's first offer.
     first: Option<Message>,
     code: Option<CallCode>,
+    /// The certificate that the partner's first description named.
+    remote: Option<Fingerprint>,
     /// This call's guess is among the spent ones.
     counted: bool,
     /// When the handshake must be finished. `None`: that has been noticed.
@@ -146,6 +148,7 @@ impl Verifier {
             verification: Verification::new(requirement),
             first: first.map(|first| first.message),
             code,
+            remote: None,
             counted: false,
             deadline: Some(deadline),
             shown: None,
@@ -165,6 +168,7 @@ impl Verifier {
     pub(super) fn offer(&mut self, offer: &str) -> Reaction {
         let (pake, remote) = read(offer);
         let pake = pake.as_deref();
+        self.remote = self.remote.or(remote);
         self.handle(&Input::Offer { pake, remote })
     }
 
@@ -172,7 +176,15 @@ impl Verifier {
     pub(super) fn answer(&mut self, answer: &str) -> Reaction {
         let (pake, remote) = read(answer);
         let pake = pake.as_deref();
+        self.remote = self.remote.or(remote);
         self.handle(&Input::Answer { pake, remote })
+    }
+
+    /// Whether a description of a fresh connection names the certificate of the call. Of a partner
+    /// without safety words, [`offer`](Self::offer) and [`answer`](Self::answer) do not say it.
+    pub(super) fn is_same_partner(&self, description: &str) -> bool {
+        let (_, remote) = read(description);
+        remote == self.remote
     }
 
     /// A move arrived in a candidate.

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::disallowed_methods, reason = "tests run in real time")]
 
+#[allow(dead_code, reason = "each test uses a part")]
+pub(crate) mod breakable;
 #[cfg(feature = "internals")]
 #[allow(dead_code, reason = "each test uses a part")]
 pub(crate) mod foreign;

@@ -1,6 +1,7 @@
 //! Every transition by hand, and random sequences of inputs ([`random`]).
 #![allow(clippy::disallowed_methods, reason = "tests start at the real time")]
 
+mod fresh;
 mod in_call;
 mod negotiation;
 mod random;
@@ -122,6 +123,7 @@ fn partner(session_id: &str, initiator: bool) -> Match {
 fn offer() -> Input {
     Input::Offer {
         session_id: "s1".into(),
+        connection: None,
         offer: "offer".into(),
     }
 }
@@ -129,6 +131,7 @@ fn offer() -> Input {
 fn answer() -> Input {
     Input::Answer {
         session_id: "s1".into(),
+        connection: None,
         answer: "answer".into(),
     }
 }
@@ -136,6 +139,7 @@ fn answer() -> Input {
 fn candidate(name: &str) -> Input {
     Input::Candidate {
         session_id: "s1".into(),
+        connection: None,
         candidate: name.into(),
     }
 }

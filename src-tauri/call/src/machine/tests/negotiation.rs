@@ -138,14 +138,17 @@ fn messages_of_another_session_and_events_of_another_peer_are_dropped() {
     for stray in [
         Input::Offer {
             session_id: "s0".into(),
+            connection: None,
             offer: "x".into(),
         },
         Input::Answer {
             session_id: "s0".into(),
+            connection: None,
             answer: "x".into(),
         },
         Input::Candidate {
             session_id: "s0".into(),
+            connection: None,
             candidate: "x".into(),
         },
         Input::PartnerLeft {

@@ -8,7 +8,8 @@ use super::*;
 
 fn input() -> impl Strategy<Value = Input> {
     let session = prop_oneof![Just("s0"), Just("s1"), Just("s2")].prop_map(SessionId::from);
-    let peer = (0_u32..4).prop_map(PeerId);
+    let peer = (0_u32..6).prop_map(PeerId);
+    let connection = || proptest::option::of(0_u32..4);
     let description = "[a-z]{0,3}".prop_map(DescriptionJson::from);
     let candidate = "[a-z]{0,3}".prop_map(CandidateJson::from);
 
@@ -35,10 +36,14 @@ fn input() -> impl Strategy<Value = Input> {
         6 => (session.clone(), any::<bool>()).prop_map(|(session_id, initiator)| {
             Input::PartnerFound(Match { session_id, partner: "them".into(), initiator })
         }),
-        3 => (session.clone(), description.clone()).prop_map(|(session_id, offer)| Input::Offer { session_id, offer }),
-        3 => (session.clone(), description.clone()).prop_map(|(session_id, answer)| Input::Answer { session_id, answer }),
-        3 => (session.clone(), candidate.clone()).prop_map(|(session_id, candidate)| {
-            Input::Candidate { session_id, candidate }
+        4 => (session.clone(), connection(), description.clone()).prop_map(|(session_id, connection, offer)| {
+            Input::Offer { session_id, connection, offer }
+        }),
+        4 => (session.clone(), connection(), description.clone()).prop_map(|(session_id, connection, answer)| {
+            Input::Answer { session_id, connection, answer }
+        }),
+        3 => (session.clone(), connection(), candidate.clone()).prop_map(|(session_id, connection, candidate)| {
+            Input::Candidate { session_id, connection, candidate }
         }),
         1 => (session.clone(), prop_oneof![Just(Departure::Left), Just(Departure::Lost)])
             .prop_map(|(session_id, departure)| Input::PartnerLeft { session_id, departure }),
@@ -58,6 +63,7 @@ fn input() -> impl Strategy<Value = Input> {
         1 => peer.clone().prop_map(Input::RestartFailed),
         1 => Just(Input::Woken),
         1 => peer.clone().prop_map(Input::PeerFailed),
+        2 => peer.clone().prop_map(|peer| Input::PeerFaulted(peer, PeerFault::Internal)),
         1 => peer.prop_map(Input::PeerClosed),
     ]
 }
@@ -68,9 +74,19 @@ struct Checker {
     open: Option<PeerId>,
     ever: HashSet<PeerId>,
     ends: usize,
-    /// The peer connections whose partner is verified, and those that are up.
+    /// The peer connections whose partner is verified, and those that are up. A fresh one takes over
+    /// that its partner is verified.
     verified: HashSet<PeerId>,
     connected: HashSet<PeerId>,
+    /// The number of the open peer connection.
+    number: u32,
+    /// The partner has said that it can take a fresh connection.
+    partner_can: bool,
+    /// Fresh ones in this session.
+    replaced: u32,
+    /// When the session began, and the time now.
+    since: Option<Instant>,
+    now: Option<Instant>,
 }
 
 impl Checker {
@@ -82,6 +98,9 @@ impl Checker {
             }
             Input::PeerConnected(peer) if self.open == Some(*peer) => {
                 self.connected.insert(*peer);
+            }
+            Input::Offer { connection, .. } | Input::Answer { connection, .. } => {
+                self.partner_can |= connection.is_some();
             }
             _ => {}
         }
@@ -116,6 +135,23 @@ impl Checker {
                     assert_eq!(self.open, None, "never two peer connections");
                     assert!(self.ever.insert(*peer), "a peer id is used once");
                     self.open = Some(*peer);
+                    (self.number, self.replaced) = (0, 0);
+                    self.since = self.now;
+                }
+                Effect::ReplacePeer { peer, number } => {
+                    let before = self.open.replace(*peer);
+                    let before = before.expect("there is one to replace");
+                    assert!(self.ever.insert(*peer), "a peer id is used once");
+                    assert!(self.partner_can, "the partner can take it");
+                    assert!(*number >= self.number && *number > 0, "numbers grow");
+                    self.number = *number;
+                    self.replaced += 1;
+                    let passed = self.now.zip(self.since).map(|(now, since)| now - since);
+                    let each = passed.unwrap_or_default().as_secs() as u32 / 10 + 1;
+                    assert!(self.replaced <= 6 + 2 * each, "not in a loop");
+                    if self.verified.contains(&before) {
+                        self.verified.insert(*peer);
+                    }
                 }
                 Effect::ClosePeer(peer) => {
                     assert_eq!(
@@ -159,7 +195,9 @@ proptest! {
         let mut checker = Checker::default();
 
         for (input, wait_ms) in steps {
-            checker.check(&bench.pass(wait_ms * MS));
+            let effects = bench.pass(wait_ms * MS);
+            checker.now = Some(bench.now);
+            checker.check(&effects);
             let had_peer = bench.machine.peer();
             checker.note(&input);
             let moved = matches!(&input, Input::Move { session_id, .. }
@@ -171,7 +209,7 @@ proptest! {
             let effects = bench.feed(input);
             checker.check(&effects);
             checker.check_verification(must_verify, moved, &effects);
-            if bench.machine.peer() != had_peer && bench.machine.peer().is_some() {
+            if bench.machine.peer() != had_peer && found.is_some() {
                 session = found;
             }
             prop_assert_eq!(checker.open, bench.machine.peer(), "the machine knows which peer connection is open");
@@ -180,7 +218,9 @@ proptest! {
 
         checker.check(&bench.feed(Input::Find));
         for _ in 0..4 {
-            checker.check(&bench.pass(Duration::from_secs(60)));
+            let effects = bench.pass(Duration::from_secs(60));
+            checker.now = Some(bench.now);
+            checker.check(&effects);
         }
 
         prop_assert!(bench.ended_with().is_some(), "left alone, every call ends with a reason");

@@ -14,6 +14,7 @@
 //! | `selected_pair.rs` | the statistics name candidates differently than their pairs do | to be filed |
 //! | `mdns.rs` | without multicast, the whole connection fails to start | to be filed |
 //! | `link_local.rs` | a machine with link-local addresses alone has no candidates | to be filed |
+//! | `driver_end.rs` | a connection whose driver has failed stays connected | to be filed |
 //!
 //! Seven more live elsewhere, because they do more than work around something or belong to code there:
 //!
@@ -42,6 +43,7 @@
 //!   iceTransportPolicy relay".
 
 mod answer_codec;
+mod driver_end;
 mod handshake;
 mod link_local;
 mod mdns;
@@ -49,6 +51,7 @@ mod remote_candidates;
 mod selected_pair;
 
 pub(super) use answer_codec::follow_answer;
+pub(super) use driver_end::DriverEnd;
 pub(super) use handshake::{HandshakeDone, HandshakeRuntime};
 pub(super) use link_local::LinkLocal;
 pub(super) use mdns::multicast_dns;

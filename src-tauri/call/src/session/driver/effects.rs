@@ -25,7 +25,7 @@ use crate::session::line::SignalingLine;
 use crate::session::local_video::LocalVideo;
 use crate::session::network_watch::{Addresses, NetworkWatch};
 use crate::session::partner::PartnerConnection;
-use crate::session::verification::{Verifier, with_move};
+use crate::session::verification::{Reaction, Verifier, with_move};
 use crate::session::{CallEventKind, signaling};
 
 /// What audio needs beside video, in bits per second: 24 kbit/s of Opus, FEC, headers.
@@ -38,6 +38,7 @@ impl Driver {
             match effect {
                 Effect::Send(outgoing) => self.send(line, outgoing),
                 Effect::CreatePeer(id) => self.create_peer(id).await,
+                Effect::ReplacePeer { peer: id, number } => self.replace_peer(id, number).await,
                 Effect::CreateOffer { peer: id, restart } => {
                     let Some(partner) = self.partner(id) else {
                         continue;
@@ -53,12 +54,13 @@ impl Driver {
                     let input = match or_hung("make an offer", offer).await {
                         Err(PeerError::NoNetwork) => Ok(Some(Input::RestartFailed(id))),
                         offer => offer.map(|offer| {
-                            let offer = if restart {
-                                offer
-                            } else {
+                            let is_first = !restart && partner.number == 0;
+                            let offer = if is_first {
                                 partner.verifier.first_offer(offer)
+                            } else {
+                                offer
                             };
-                            Some(Input::LocalOffer(id, offer.into()))
+                            Some(Input::LocalOffer(id, partner.numbered(&offer).into()))
                         }),
                     };
                     self.feed_result(id, input);
@@ -117,21 +119,35 @@ impl Driver {
             return;
         }
 
+        if !partner.is_same_partner(offer.as_str()) {
+            tracing::warn!("a fresh connection has another certificate: ending the call");
+            self.react(id, Reaction::ended(true));
+            return;
+        }
+
         let answer = partner.peer.apply_offer(offer.as_str(), rollback);
         let answer = or_hung("apply an offer", answer).await;
         self.on_negotiated(id, video);
+        if let Err(PeerError::NoNetwork) = answer {
+            self.feed(Input::RestartFailed(id));
+        }
+
         if answer.is_err() && reaction.is_mismatch {
             reaction.candidate = reaction.answer.as_ref().map(Message::to_json);
             self.react(id, reaction);
             return;
         }
 
+        let Some(partner) = self.partner(id) else {
+            return;
+        };
+
         let input = answer.map(|answer| {
             let answer = match &reaction.answer {
                 Some(message) => with_move(&answer, message),
                 None => answer,
             };
-            Some(Input::LocalAnswer(id, answer.into()))
+            Some(Input::LocalAnswer(id, partner.numbered(&answer).into()))
         });
         self.report_checking(input.is_ok());
         self.feed_result(id, input);
@@ -147,6 +163,12 @@ impl Driver {
         let reaction = partner.verifier.answer(answer.as_str());
         if reaction.is_mismatch {
             self.react(id, reaction);
+            return;
+        }
+
+        if !partner.is_same_partner(answer.as_str()) {
+            tracing::warn!("a fresh connection has another certificate: ending the call");
+            self.react(id, Reaction::ended(true));
             return;
         }
 
@@ -172,7 +194,7 @@ impl Driver {
 
     /// The current connection, if it is the one with this id.
     fn partner(&mut self, id: PeerId) -> Option<&mut PartnerConnection> {
-        self.partner.as_mut().filter(|partner| partner.id == id)
+        self.partner.as_mut().filter(|partner| partner.has(id))
     }
 
     /// Feeds the result of an effect on the peer connection.

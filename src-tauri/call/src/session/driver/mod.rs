@@ -5,6 +5,7 @@
 )]
 
 mod effects;
+mod replace;
 mod strangers;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use tandem_signaling::client::{ClientError, ClientEvent};
 use tandem_signaling::message::{Capability, ClientMessage, ServerMessage, UserId, UserRegistered};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::connection_number;
 use super::ice_servers::IceServers;
 use super::limit::{limited, or_hung};
 use super::line::SignalingLine;
@@ -459,11 +461,13 @@ impl Driver {
 
         match event {
             PeerEvent::Candidate(candidate) => {
+                let candidate = connection_number::on_candidate(&candidate, partner.number);
                 self.feed(Input::LocalCandidate(id, candidate.into()));
             }
             PeerEvent::Connected => self.on_peer_connected().await,
             PeerEvent::Failed => self.feed(Input::PeerFailed(id)),
             PeerEvent::Closed => self.feed(Input::PeerClosed(id)),
+            PeerEvent::Ended => self.feed(Input::PeerFaulted(id, PeerFault::Internal)),
             PeerEvent::Track(..) | PeerEvent::Channel(..) if partner.holds_media() => {
                 let accepted = partner.hold(event);
                 self.feed_accepted(id, accepted);
@@ -576,6 +580,7 @@ impl Driver {
         }
 
         self.check_certificates().await;
+        self.resume_media(video);
         if let Some(partner) = &self.partner
             && self.machine.phase() == Phase::Connecting
             && partner.peer.has_no_route(now)

@@ -27,6 +27,7 @@ use webrtc::runtime::{
     TokioRuntime,
 };
 
+use super::super::driver_end::DriverEnd;
 use super::done::HandshakeDone;
 use super::socket::HandshakeSocket;
 use crate::peer::sockets::Sockets;
@@ -44,22 +45,25 @@ pub(in crate::peer) struct HandshakeRuntime {
     done: HandshakeDone,
     limit_sleep: bool,
     sockets: Sockets,
+    driver_end: DriverEnd,
 }
 
 impl HandshakeRuntime {
     /// Wraps `inner`, or tokio. With `limit_sleep`, sleeps are short until the handshake is `done`.
-    /// `sockets` wraps the sockets under this one's.
+    /// `sockets` wraps the sockets under this one's. `driver_end` tells when the driver ends.
     pub(in crate::peer) fn new(
         inner: Option<&Arc<dyn Runtime>>,
         done: HandshakeDone,
         limit_sleep: bool,
         sockets: Sockets,
+        driver_end: DriverEnd,
     ) -> Self {
         Self {
             inner: inner.map_or_else(|| Arc::new(TokioRuntime) as _, Arc::clone),
             done,
             limit_sleep,
             sockets,
+            driver_end,
         }
     }
 
@@ -79,7 +83,7 @@ impl Runtime for HandshakeRuntime {
     }
 
     fn spawn(&self, future: Boxed<'static, ()>) -> Box<dyn JoinHandle> {
-        self.inner.spawn(future)
+        self.inner.spawn(self.driver_end.watch(future))
     }
 
     fn spawn_reactor(
@@ -87,7 +91,8 @@ impl Runtime for HandshakeRuntime {
         reactor_pool_size: usize,
         future: Boxed<'static, ()>,
     ) -> Box<dyn JoinHandle> {
-        self.inner.spawn_reactor(reactor_pool_size, future)
+        self.inner
+            .spawn_reactor(reactor_pool_size, self.driver_end.watch(future))
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
@@ -162,7 +167,13 @@ mod tests {
             route: Arc::default(),
             failures: Arc::default(),
         };
-        let runtime = HandshakeRuntime::new(None, done.clone(), true, sockets.clone());
+        let runtime = HandshakeRuntime::new(
+            None,
+            done.clone(),
+            true,
+            sockets.clone(),
+            DriverEnd::new(|| {}),
+        );
         let (short, long) = (Duration::from_millis(1), Duration::from_secs(1));
 
         assert_eq!(
@@ -183,7 +194,13 @@ mod tests {
             "afterwards timers run their time"
         );
 
-        let direct = HandshakeRuntime::new(None, HandshakeDone::default(), false, sockets);
+        let direct = HandshakeRuntime::new(
+            None,
+            HandshakeDone::default(),
+            false,
+            sockets,
+            DriverEnd::new(|| {}),
+        );
         assert_eq!(
             direct.limited(long),
             long,
