@@ -63,6 +63,8 @@ pub(super) async fn start(
         own: own_addresses(),
         quotas: settings.quotas,
         secret: secret.clone(),
+        // Those outside of a call are valid for a shorter time.
+        credential_lifetime: ttl,
     })?;
 
     let mut urls = urls(runner.addresses(), runner.relay_addresses());

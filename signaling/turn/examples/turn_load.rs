@@ -184,6 +184,7 @@ fn serve(secret: String) -> Result<()> {
             total_bandwidth: 100_000_000_000,
         },
         secret,
+        credential_lifetime: Duration::from_secs(3600),
     })?;
     println!("{}", runner.addresses()[0]);
     loop {

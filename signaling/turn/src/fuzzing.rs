@@ -104,6 +104,7 @@ fn config() -> Config {
         },
         ports: 50_000..=50_002,
         rules: PeerRules::new(Vec::new(), &[RELAYED.into()]),
+        credential_lifetime: Duration::from_secs(3600),
         quotas: Quotas {
             per_user: 3,
             per_address: 2,

@@ -23,11 +23,13 @@ use socket2::{Domain, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, yield_now};
 
+use crate::control::{self, Command, TurnControl};
 use crate::peers::PeerRules;
 use crate::quota::Quotas;
+use crate::revoked::Revocation;
 use crate::server::{
     Client, Config, Destination, Family, Packet, Relay, RelayAddresses, Server, Sockets, Stats,
     Transport,
@@ -65,6 +67,8 @@ pub struct RunnerConfig {
     pub quotas: Quotas,
     /// Makes passwords of user names.
     pub secret: String,
+    /// How long the credentials that are given out are valid at most.
+    pub credential_lifetime: Duration,
 }
 
 impl fmt::Debug for RunnerConfig {
@@ -83,6 +87,7 @@ pub struct Runner {
     addresses: Vec<SocketAddr>,
     relay: RelayAddresses,
     shared: Arc<Shared>,
+    control: TurnControl,
     /// Of its thread.
     runtime: Handle,
     stop: Option<oneshot::Sender<()>>,
@@ -158,16 +163,18 @@ impl Runner {
             .map_err(|error| format!("cannot start TURN's thread ({error})"))?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
+        let (control, commands) = control::control();
         let of_thread = shared.clone();
         let thread = std::thread::Builder::new()
             .name("turn".into())
-            .spawn(move || runtime.block_on(run(of_thread, sockets, stopped)))
+            .spawn(move || runtime.block_on(run(of_thread, sockets, commands, stopped)))
             .map_err(|error| format!("cannot start TURN's thread ({error})"))?;
 
         Ok(Self {
             addresses,
             relay,
             shared,
+            control,
             runtime: handle,
             stop: Some(stop),
             thread: Some(thread),
@@ -195,6 +202,12 @@ impl Runner {
     #[must_use]
     pub fn relay_addresses(&self) -> RelayAddresses {
         self.relay
+    }
+
+    /// The way to tell it something.
+    #[must_use]
+    pub fn control(&self) -> TurnControl {
+        self.control.clone()
     }
 
     /// What has happened so far.
@@ -240,6 +253,7 @@ fn server_config(config: &RunnerConfig, addresses: RelayAddresses) -> Result<Con
         ports: config.ports.clone(),
         rules: PeerRules::new(config.allowed_peers.clone(), &own),
         quotas: config.quotas,
+        credential_lifetime: config.credential_lifetime,
         nonce_key,
         seed: u64::from_be_bytes(seed),
     })
@@ -350,7 +364,12 @@ fn bind(address: SocketAddr, buffer: usize) -> io::Result<std::net::UdpSocket> {
 }
 
 /// The thread: reads the listening sockets until the runner is dropped.
-async fn run(shared: Arc<Shared>, sockets: Vec<Bound>, stopped: oneshot::Receiver<()>) {
+async fn run(
+    shared: Arc<Shared>,
+    sockets: Vec<Bound>,
+    commands: mpsc::Receiver<Command>,
+    stopped: oneshot::Receiver<()>,
+) {
     let sockets: io::Result<Vec<(Listener, TcpListener)>> = sockets
         .into_iter()
         .map(|bound| Ok((Listener::new(bound.udp)?, TcpListener::from_std(bound.tcp)?)))
@@ -370,6 +389,7 @@ async fn run(shared: Arc<Shared>, sockets: Vec<Bound>, stopped: oneshot::Receive
         tokio::spawn(streams::accept(shared.clone(), listener));
     }
 
+    tokio::spawn(control::carry_out(shared.clone(), commands));
     let ticking = async {
         let mut interval = tokio::time::interval(TICK);
         loop {
@@ -451,6 +471,18 @@ impl Shared {
             shared: self,
         };
         engine.server.disconnect(client, &mut ports);
+    }
+
+    /// Ends what is over, and refuses credentials for it from now on.
+    pub(crate) fn revoke(self: &Arc<Self>, revocations: &[Revocation]) {
+        let mut engine = self.engine.lock();
+        let engine = &mut *engine;
+        let mut ports = Ports {
+            relays: &mut engine.relays,
+            shared: self,
+        };
+        let now = Instant::now();
+        engine.server.revoke(revocations, now, &mut ports);
     }
 
     fn drain_peers(&self, relay: Relay, socket: &UdpSocket) {

@@ -8,10 +8,10 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tandem_turn::client::{RequestError, TurnClient};
-use tandem_turn::{Quotas, Runner, RunnerConfig, TestLink, password, self_test};
+use tandem_turn::{Quotas, Revocation, Runner, RunnerConfig, TestLink, password, self_test};
 
 const SECRET: &str = "south";
 
@@ -33,6 +33,7 @@ fn config(listen: &str) -> RunnerConfig {
         own: Vec::new(),
         quotas: QUOTAS,
         secret: SECRET.into(),
+        credential_lifetime: Duration::from_secs(3600),
     }
 }
 
@@ -298,4 +299,27 @@ fn one_address_opens_a_hundred_connections() {
         "the next one is closed"
     );
     drop(kept);
+}
+
+#[test]
+fn what_is_revoked_ends_though_its_client_says_nothing() {
+    let runner = Runner::start(&config("127.0.0.1:0")).unwrap();
+    let server = runner.addresses()[0];
+    let mut ann = client(server, "ann:call");
+    let port = ann.allocate().unwrap().port();
+    assert!(UdpSocket::bind(("127.0.0.1", port)).is_err(), "it is taken");
+
+    let revoked = runner.control().revoke(Revocation::Session("call".into()));
+    assert_eq!(revoked, Ok(()));
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while runner.stats().ended == 0 {
+        assert!(Instant::now() < deadline, "{:?}", runner.stats());
+        std::thread::yield_now();
+    }
+
+    assert_eq!(runner.stats().open, 0);
+    assert!(matches!(ann.refresh(600), Err(RequestError::Refused(401))));
+    let again = client(server, "ann:call").allocate();
+    assert!(matches!(again, Err(RequestError::Refused(401))), "{again:?}");
+    client(server, "ann:next").allocate().unwrap();
 }

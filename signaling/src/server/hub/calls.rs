@@ -21,6 +21,7 @@ impl Hub {
         now: Instant,
     ) -> Result<(), Fault> {
         if self.call(key).is_none_or(|call| call.session != *session) {
+            self.revoke_ended_call(key, session, now);
             return Err(fault(
                 ErrorCode::NoSuchSession,
                 "You are not in this session: it may have ended already.",
@@ -299,6 +300,7 @@ impl Hub {
             self.reply(key, ServerMessage::SessionEnded(ended), id);
         }
 
+        self.revoke_call(&session, reason);
         if let PartnerLocation::Local(partner) = call.partner.location {
             self.partner_left(partner, &session, reason, now);
         }

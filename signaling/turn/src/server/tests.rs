@@ -7,6 +7,7 @@
 mod attacks;
 mod calls;
 mod random;
+mod revoked;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -102,6 +103,7 @@ impl Rig {
             ports,
             rules: PeerRules::new(Vec::new(), &[RELAYED]),
             quotas,
+            credential_lifetime: Duration::from_secs(3600),
             nonce_key: [7; 32],
             seed: 1,
         };

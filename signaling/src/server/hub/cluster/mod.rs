@@ -232,6 +232,14 @@ impl Hub {
             | NodeMessage::SearchEnded { user, .. } => user,
         };
 
+        if let NodeMessage::Left {
+            session, reason, ..
+        } = &message
+        {
+            // Also for a client that has moved to another node and left its media here.
+            self.revoke_call(session, *reason);
+        }
+
         let Some(&key) = self.users.get(user) else {
             return self.forward_or_refuse(message);
         };

@@ -83,6 +83,7 @@ impl Node {
                 | Effect::Recorded(..)
                 | Effect::Close(..)
                 | Effect::RoomFound(_)
+                | Effect::Revoke(_)
                 | Effect::Knock(_) => {}
             }
         }

@@ -104,6 +104,7 @@ impl Rig {
                 address_bandwidth: 0,
                 total_bandwidth: 0,
             },
+            credential_lifetime: Duration::from_secs(3600),
             nonce_key: [3; 32],
             seed: 3,
         };
