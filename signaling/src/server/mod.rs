@@ -33,6 +33,7 @@ mod lifecycle;
 mod matchmaker;
 mod moderation;
 mod outbound;
+mod own_networks;
 mod shared;
 mod shrink;
 mod store;

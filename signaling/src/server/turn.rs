@@ -9,8 +9,10 @@ use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
 use ring::rand::{SecureRandom, SystemRandom};
 use tandem_turn::{Quotas, RelayAddresses, Runner, RunnerConfig};
+use tokio::task::JoinHandle;
 
 use super::ice::Turn;
+use super::own_networks;
 use super::turn_test::TurnTest;
 
 /// How much of the TURN server may be used; zero stands for no limit.
@@ -26,8 +28,10 @@ pub struct TurnSettings {
     pub external: Vec<IpAddr>,
     /// Relayed ports.
     pub ports: RangeInclusive<u16>,
-    /// Peers that are allowed although they are private, or this machine.
+    /// Peers that are allowed although they are private, this machine or in its networks.
     pub allowed_peers: Vec<IpNet>,
+    /// Peers that are denied, even if they are allowed.
+    pub denied_peers: Vec<IpNet>,
     /// The name under which clients reach the port of this program for TURN over TLS, and the port if it
     /// is another one from outside. `None`: no TURN over TLS.
     pub tls_name: Option<(String, Option<u16>)>,
@@ -42,6 +46,8 @@ pub(super) struct Started {
     pub(super) runner: Runner,
     pub(super) test: TurnTest,
     pub(super) turn: Turn,
+    /// Follows the addresses of this machine.
+    pub(super) networks: JoinHandle<()>,
 }
 
 /// Starts the server and tests it: what is wrong goes to the log. `port` is the one of HTTPS, which TURN over TLS shares; `clock` is the time of day.
@@ -55,12 +61,20 @@ pub(super) async fn start(
 ) -> Result<Started, String> {
     let secret = random_secret()?;
     let ttl = settings.ttl;
+    let own = own_networks::list().unwrap_or_else(|error| {
+        tracing::warn!(
+            kind = %error.kind(),
+            "cannot list this machine's addresses: TURN denies only the ones in the settings"
+        );
+        Vec::new()
+    });
     let runner = Runner::start(&RunnerConfig {
         listen: settings.listen,
         external: settings.external,
         ports: settings.ports,
         allowed_peers: settings.allowed_peers,
-        own: own_addresses(),
+        denied_peers: settings.denied_peers,
+        own: own.clone(),
         quotas: settings.quotas,
         secret: secret.clone(),
         // Those outside of a call are valid for a shorter time.
@@ -75,10 +89,13 @@ pub(super) async fn start(
     tracing::info!(?urls, "TURN server: clients get these");
     let test = TurnTest::new(&runner, secret.clone(), urls.clone(), clock);
     test.log().await;
+    let control = runner.control();
+    let networks = own_networks::watch(own, own_networks::list, move |own| control.set_own(own));
     Ok(Started {
         runner,
         test,
         turn: Turn { urls, secret, ttl },
+        networks: tokio::spawn(networks),
     })
 }
 
@@ -90,21 +107,6 @@ fn random_secret() -> Result<String, String> {
         .map_err(|_| String::from("the system gives no random numbers"))?;
 
     Ok(STANDARD.encode(bytes))
-}
-
-/// The addresses of this machine, which are no peers.
-fn own_addresses() -> Vec<IpAddr> {
-    if_addrs::get_if_addrs()
-        .unwrap_or_else(|error| {
-            tracing::warn!(
-                kind = %error.kind(),
-                "cannot list this machine's addresses: TURN denies only the ones in the settings"
-            );
-            Vec::new()
-        })
-        .iter()
-        .map(if_addrs::Interface::ip)
-        .collect()
 }
 
 /// Where clients find the server: at the address that peers see, first over UDP.

@@ -224,6 +224,18 @@ impl Allocation {
         Ok(())
     }
 
+    /// Drops the permissions and channels of peers for whom `is_denied` is true, but of no other client of
+    /// this server.
+    pub(crate) fn forbid(&mut self, is_denied: impl Fn(IpAddr) -> bool) {
+        let relayed = self.relayed.ip();
+        self.permissions.retain(|permission| match permission.peer {
+            Peer::Address(ip) => !is_denied(ip),
+            Peer::User(_) | Peer::Port(_) => true,
+        });
+        self.channels
+            .retain(|channel| channel.peer.ip() == relayed || !is_denied(channel.peer.ip()));
+    }
+
     /// Drops the permissions and channels that have expired.
     fn forget_expired(&mut self, now: Instant) {
         self.permissions

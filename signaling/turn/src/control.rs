@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
 
@@ -23,6 +24,7 @@ pub struct TurnControl {
 #[derive(Debug)]
 pub(crate) enum Command {
     Revoke(Revocation),
+    SetOwn(Vec<IpNet>),
 }
 
 /// Too many commands wait, or the server has ended: nothing was done.
@@ -44,6 +46,14 @@ impl TurnControl {
         self.command(Command::Revoke(revocation))
     }
 
+    /// This machine has these addresses now, as [`RunnerConfig::own`](crate::RunnerConfig::own) has them.
+    ///
+    /// # Errors
+    /// If the server cannot take it.
+    pub fn set_own(&self, own: Vec<IpNet>) -> Result<(), NotTaken> {
+        self.command(Command::SetOwn(own))
+    }
+
     fn command(&self, command: Command) -> Result<(), NotTaken> {
         self.commands.try_send(command).map_err(|_| NotTaken)
     }
@@ -57,6 +67,7 @@ pub(crate) async fn carry_out(shared: Arc<Shared>, mut commands: mpsc::Receiver<
         for command in batch.drain(..) {
             match command {
                 Command::Revoke(revocation) => revocations.push(revocation),
+                Command::SetOwn(own) => shared.set_own(&own),
             }
         }
 

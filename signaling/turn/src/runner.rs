@@ -59,10 +59,13 @@ pub struct RunnerConfig {
     pub external: Vec<IpAddr>,
     /// Relayed ports.
     pub ports: RangeInclusive<u16>,
-    /// Peers that are allowed although they are private, or this machine.
+    /// Peers that are allowed although they are private, this machine or in its networks.
     pub allowed_peers: Vec<IpNet>,
-    /// Other addresses of this machine: its interfaces'.
-    pub own: Vec<IpAddr>,
+    /// Peers that are denied, even if they are allowed.
+    pub denied_peers: Vec<IpNet>,
+    /// The addresses of this machine's interfaces, each with the prefix length of its network.
+    /// [`TurnControl::set_own`] changes them.
+    pub own: Vec<IpNet>,
     /// How much may be used.
     pub quotas: Quotas,
     /// Makes passwords of user names.
@@ -98,6 +101,8 @@ pub(crate) struct Shared {
     pub(crate) engine: Mutex<Engine>,
     /// The address that relayed ports of each family are bound to.
     bind: [IpAddr; 2],
+    /// The addresses in the settings, which are this machine's whatever its interfaces have.
+    configured: Vec<IpNet>,
 }
 
 /// Everything that a packet needs.
@@ -155,6 +160,7 @@ impl Runner {
         let shared = Arc::new(Shared {
             engine: Mutex::new(engine),
             bind: [Family::V4, Family::V6].map(|family| relay_bind(&config.listen, family)),
+            configured: configured(config),
         });
 
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -244,19 +250,28 @@ fn server_config(config: &RunnerConfig, addresses: RelayAddresses) -> Result<Con
             .map_err(|_| String::from("the system gives no random numbers"))?;
     }
 
-    let listening = config.listen.iter().map(SocketAddr::ip);
-    let own = config.own.iter().chain(&config.external).copied();
-    let own: Vec<IpAddr> = own.chain(listening).collect();
+    let own = [configured(config), config.own.clone()].concat();
     Ok(Config {
         secret: config.secret.clone(),
         addresses,
         ports: config.ports.clone(),
-        rules: PeerRules::new(config.allowed_peers.clone(), &own),
+        rules: PeerRules::new(
+            config.allowed_peers.clone(),
+            config.denied_peers.clone(),
+            &own,
+        ),
         quotas: config.quotas,
         credential_lifetime: config.credential_lifetime,
         nonce_key,
         seed: u64::from_be_bytes(seed),
     })
+}
+
+/// The addresses that the settings name: this machine's, or a NAT's in front of it.
+fn configured(config: &RunnerConfig) -> Vec<IpNet> {
+    let listening = config.listen.iter().map(SocketAddr::ip);
+    let all = listening.chain(config.external.iter().copied());
+    all.map(IpNet::from).collect()
 }
 
 /// The addresses that clients are told.
@@ -483,6 +498,12 @@ impl Shared {
         };
         let now = Instant::now();
         engine.server.revoke(revocations, now, &mut ports);
+    }
+
+    /// The interfaces have these addresses now.
+    pub(crate) fn set_own(&self, own: &[IpNet]) {
+        let own = [&self.configured[..], own].concat();
+        self.engine.lock().server.set_own(&own);
     }
 
     fn drain_peers(&self, relay: Relay, socket: &UdpSocket) {

@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use slab::Slab;
 
 use crate::allocation::Allocation;
@@ -281,6 +282,16 @@ impl Server {
     fn remove_all(&mut self, ids: &[usize], sockets: &mut impl Sockets) {
         for id in ids {
             self.remove(*id, sockets);
+        }
+    }
+
+    /// This machine has these addresses now, each with the prefix length of its network: whoever is there
+    /// can no longer be a peer.
+    pub fn set_own(&mut self, own: &[IpNet]) {
+        let rules = &mut self.config.rules;
+        rules.set_own(own);
+        for (_, allocation) in &mut self.allocations {
+            allocation.forbid(|peer| !rules.permits(peer));
         }
     }
 

@@ -101,7 +101,7 @@ impl Rig {
                 v6: Some(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 9)),
             },
             ports,
-            rules: PeerRules::new(Vec::new(), &[RELAYED]),
+            rules: PeerRules::new(Vec::new(), Vec::new(), &[RELAYED.into()]),
             quotas,
             credential_lifetime: Duration::from_secs(3600),
             nonce_key: [7; 32],

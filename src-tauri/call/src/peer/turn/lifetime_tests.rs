@@ -95,7 +95,7 @@ impl Rig {
                 v6: None,
             },
             ports: 50_000..=50_100,
-            rules: PeerRules::new(Vec::new(), &[]),
+            rules: PeerRules::default(),
             quotas: Quotas {
                 per_user: 0,
                 per_address: 0,
