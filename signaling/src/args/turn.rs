@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -68,6 +69,14 @@ pub(crate) struct TurnArgs {
     #[arg(long, env = "TANDEM_SIGNALING_TURN_DENY_PEER", value_delimiter = ',', value_name = "CIDR", value_parser = cidr)]
     #[arg(help_heading = "TURN server in this program")]
     pub(crate) turn_deny_peer: Vec<IpNet>,
+
+    /// The file of the key that credentials are made with: 64 hexadecimal digits. Made at the first start.
+    ///
+    /// For servers that clients reach at the same address: each takes the credentials of all that have
+    /// the same key. Default: a new key with each start.
+    #[arg(long, env = "TANDEM_SIGNALING_TURN_KEY", value_name = "FILE")]
+    #[arg(help_heading = "TURN server in this program")]
+    pub(crate) turn_key: Option<PathBuf>,
 
     /// Allocations at the same time; a call needs one or two on each side. 0: no limit.
     #[arg(
@@ -139,6 +148,7 @@ impl TurnArgs {
                 (!self.turn_allow_peer.is_empty(), "--turn-allow-peer"),
                 (!self.turn_deny_peer.is_empty(), "--turn-deny-peer"),
                 (self.turn_tls_name.is_some(), "--turn-tls-name"),
+                (self.turn_key.is_some(), "--turn-key"),
             ];
             return match lost.iter().find(|(is_set, _)| *is_set) {
                 Some((_, flag)) => Err(format!(
@@ -173,6 +183,7 @@ impl TurnArgs {
             allowed_peers: self.turn_allow_peer,
             denied_peers: self.turn_deny_peer,
             tls_name: self.turn_tls_name,
+            key: self.turn_key,
             quotas: TurnQuotas {
                 per_user: self.turn_allocations_per_user,
                 per_address: self.turn_allocations_per_address,

@@ -361,7 +361,8 @@ impl SignalingServerBuilder {
         let (mut turn_server, mut turn_test, mut own_turn) = (None, None, None);
         let mut networks_task = None;
         if let Some(settings) = self.turn_server {
-            let started = turn::start(settings, local_addr.port(), clock);
+            let is_node = self.redis.is_some();
+            let started = turn::start(settings, local_addr.port(), clock, is_node);
             let started = started.await.map_err(StartError::Turn)?;
             turn_server = Some(started.runner);
             turn_test = Some(started.test);

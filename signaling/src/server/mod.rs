@@ -29,6 +29,7 @@ mod http;
 )]
 mod hub;
 mod ice;
+mod key_file;
 mod lifecycle;
 mod matchmaker;
 mod moderation;

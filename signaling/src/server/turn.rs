@@ -2,16 +2,17 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
-use ring::rand::{SecureRandom, SystemRandom};
 use tandem_turn::{Quotas, RelayAddresses, Runner, RunnerConfig};
 use tokio::task::JoinHandle;
 
 use super::ice::Turn;
+use super::key_file::{self, KEY_BYTES};
 use super::own_networks;
 use super::turn_test::TurnTest;
 
@@ -35,6 +36,9 @@ pub struct TurnSettings {
     /// The name under which clients reach the port of this program for TURN over TLS, and the port if it
     /// is another one from outside. `None`: no TURN over TLS.
     pub tls_name: Option<(String, Option<u16>)>,
+    /// The file of the key that credentials are made with. Servers with the same one take each other's.
+    /// `None`: a new key with each start.
+    pub key: Option<PathBuf>,
     /// How much may be used.
     pub quotas: TurnQuotas,
     /// How long credentials for a call are valid. Those outside of a call are valid for two minutes.
@@ -50,7 +54,8 @@ pub(super) struct Started {
     pub(super) networks: JoinHandle<()>,
 }
 
-/// Starts the server and tests it: what is wrong goes to the log. `port` is the one of HTTPS, which TURN over TLS shares; `clock` is the time of day.
+/// Starts the server and tests it: what is wrong goes to the log. `port` is the one of HTTPS, which TURN
+/// over TLS shares; `clock` is the time of day; `is_node`: there are other servers.
 ///
 /// # Errors
 /// A sentence about an address that cannot be bound, or one that is missing.
@@ -58,8 +63,10 @@ pub(super) async fn start(
     settings: TurnSettings,
     port: u16,
     clock: fn() -> SystemTime,
+    is_node: bool,
 ) -> Result<Started, String> {
-    let secret = random_secret()?;
+    say_if_key_is_missing(&settings, is_node);
+    let secret = secret(settings.key.as_deref())?;
     let ttl = settings.ttl;
     let own = own_networks::list().unwrap_or_else(|error| {
         tracing::warn!(
@@ -99,14 +106,38 @@ pub(super) async fn start(
     })
 }
 
-/// A secret of this start: credentials end with the allocations that were made with them.
-fn random_secret() -> Result<String, String> {
-    let mut bytes = [0; 32];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| String::from("the system gives no random numbers"))?;
+/// The secret that makes passwords: of the key in this file, or else of this start.
+///
+/// # Errors
+/// A sentence about the file.
+fn secret(key: Option<&Path>) -> Result<String, String> {
+    let key: [u8; KEY_BYTES] = match key {
+        Some(path) => {
+            let (key, is_new) = key_file::read_or_make(path, "TURN key")?;
+            if is_new {
+                tracing::info!("made a new TURN key: copy it to the servers that are to share it");
+            }
+            key
+        }
+        None => key_file::random()?,
+    };
 
-    Ok(STANDARD.encode(bytes))
+    Ok(STANDARD.encode(key))
+}
+
+/// Says what a server of a cluster needs whose TURN address other servers may have, too.
+fn say_if_key_is_missing(settings: &TurnSettings, is_node: bool) {
+    match (&settings.key, &settings.tls_name) {
+        (None, Some((name, _))) if is_node => tracing::warn!(
+            "the other servers do not take the TURN credentials of this one: if they have the name \
+             {name}, too, give all of them the same turn-key"
+        ),
+        (None, None) if is_node => tracing::info!(
+            "the other servers do not take the TURN credentials of this one (turn-key): its \
+             turn-external-ip must lead to no other server"
+        ),
+        _ => {}
+    }
 }
 
 /// Where clients find the server: at the address that peers see, first over UDP.
@@ -177,9 +208,22 @@ mod tests {
     }
 
     #[test]
-    fn every_start_has_another_secret() {
-        let (one, other) = (random_secret().unwrap(), random_secret().unwrap());
+    fn every_start_has_another_secret_unless_there_is_a_key() {
+        let (one, other) = (secret(None).unwrap(), secret(None).unwrap());
         assert_ne!(one, other);
         assert_eq!(one.len(), 44, "256 bits");
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("turn.key");
+        let kept = secret(Some(&path)).unwrap();
+        assert_eq!(secret(Some(&path)).unwrap(), kept);
+        assert_ne!(kept, one);
+
+        std::fs::write(&path, "hunter2").unwrap();
+        let error = secret(Some(&path)).unwrap_err();
+        assert!(
+            error.contains("TURN key") && error.contains("turn.key") && !error.contains("hunter2"),
+            "{error}"
+        );
     }
 }
