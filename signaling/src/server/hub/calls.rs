@@ -359,6 +359,7 @@ impl Hub {
         };
 
         let (session, user) = (call.session.clone(), call.partner.user.clone());
+        let peer = client.peer;
         debug_assert_ne!(client.user, user, "a client is not its own partner");
 
         match call.partner.location.clone() {
@@ -377,6 +378,7 @@ impl Hub {
                         user,
                         session,
                         node: local,
+                        peer,
                     }
                 };
                 self.send_to_node(node, message);

@@ -285,7 +285,12 @@ impl Hub {
             NodeMessage::Away { session, .. } => {
                 self.partner_connection_changed(key, &session, true);
             }
-            NodeMessage::Back { session, node, .. } => {
+            NodeMessage::Back {
+                session,
+                node,
+                peer,
+                ..
+            } => {
                 let call = self
                     .clients
                     .get_mut(&key)
@@ -297,6 +302,7 @@ impl Hub {
                 if node != local {
                     call.partner.location = PartnerLocation::Node(node);
                 }
+                call.partner.peer = peer.or(call.partner.peer);
 
                 self.partner_connection_changed(key, &session, false);
             }
