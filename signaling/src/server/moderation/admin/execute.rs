@@ -22,7 +22,6 @@ const NO_REPORT: &str = "there is no report with this id on this server";
 ///
 /// # Errors
 /// A sentence for the operator.
-#[cfg_attr(not(unix), allow(dead_code, reason = "only Unix has the socket"))]
 pub(in crate::server) async fn execute(
     shared: &Arc<Shared>,
     command: AdminCommand,
