@@ -3,16 +3,22 @@
 //! The exit code is 0 if the server carried the command out, 1 if not, 2 if the command is wrong.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, Parser, Subcommand};
 use serde_json::{Map, Value};
-use tandem_signaling::server::AdminCommand;
+use tandem_signaling::server::{AdminCommand, ask_admin};
 
 use crate::args::values::days;
 use crate::print_error;
+
+/// Where the example settings put it.
+#[cfg(unix)]
+const DEFAULT_SOCKET: &str = "/run/tandem-signaling/admin.sock";
+#[cfg(windows)]
+const DEFAULT_SOCKET: &str = r"\\.\pipe\tandem-signaling";
 
 /// What `--for forever` says.
 const FOREVER: &str = "forever";
@@ -25,7 +31,7 @@ struct AdminArgs {
     #[arg(
         long,
         env = "TANDEM_SIGNALING_ADMIN_SOCKET",
-        default_value = "/run/tandem-signaling/admin.sock",
+        default_value = DEFAULT_SOCKET,
         value_name = "FILE",
         global = true
     )]
@@ -152,7 +158,7 @@ impl From<Command> for AdminCommand {
 pub(crate) fn run() -> ExitCode {
     let args = AdminArgs::parse_from(std::env::args_os().skip(1));
 
-    match ask(&args.socket, &args.command.into()) {
+    match ask_admin(&args.socket, &args.command.into()) {
         Ok(answer) => {
             let text = if args.json {
                 format!("{answer}\n")
@@ -168,16 +174,6 @@ pub(crate) fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-#[cfg(unix)]
-fn ask(socket: &Path, command: &AdminCommand) -> Result<Value, String> {
-    tandem_signaling::server::ask_admin(socket, command)
-}
-
-#[cfg(not(unix))]
-fn ask(_socket: &Path, _command: &AdminCommand) -> Result<Value, String> {
-    Err("there is no admin socket on this system: use the ban file".into())
 }
 
 #[expect(clippy::disallowed_methods, reason = "ages are shown as of now")]

@@ -327,6 +327,12 @@ fn a_report_in_the_window_leads_to_a_ban_that_holds_on_the_other_server() {
     let answer = here.admin(&["ban", id, "--for", "1h"]);
     assert_eq!(answer["shared"], true, "{answer}");
     ben.wait_for_screen("ended").expect("the call ends");
+    ann.wait_for_screen("ended").expect("hers ends, too");
+    assert_eq!(
+        state(&ann, "/screen/reason"),
+        "BANNED",
+        "not a lost partner"
+    );
     let banned = json!("SIGNALING_BANNED");
     wait_for_state(&ann, "/server/cause", &banned);
     assert_eq!(state(&ben, "/server/status"), "connected");

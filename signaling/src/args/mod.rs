@@ -326,7 +326,8 @@ pub(crate) struct Args {
     pub(crate) report_webhook: Option<String>,
 
     /// Take commands of the operator on this socket: `tandem-signaling admin --help` lists them.
-    /// Only the user who runs the server, and root, can use it. Not on Windows.
+    /// Only the user who runs the server, and root, can use it. On Windows it is a named pipe,
+    /// \\.\pipe\NAME, of that user and the administrators.
     #[arg(
         long,
         env = "TANDEM_SIGNALING_ADMIN_SOCKET",

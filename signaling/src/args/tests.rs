@@ -127,7 +127,9 @@ fn settings_that_do_not_fit_together_are_refused() {
         ),
         (&["--turn-external-ip", "192.0.2.1"], "--turn-listen"),
         (&["--turn-allow-peer", "10.0.0.0/8"], "--turn-listen"),
+        (&["--turn-deny-peer", "8.8.8.0/24"], "--turn-listen"),
         (&["--turn-tls-name", "a.example"], "--turn-listen"),
+        (&["--turn-key", "x"], "--turn-listen"),
         (
             &[
                 "--turn-listen",

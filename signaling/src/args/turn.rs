@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -54,12 +55,28 @@ pub(crate) struct TurnArgs {
     #[arg(help_heading = "TURN server in this program")]
     pub(crate) turn_ports: RangeInclusive<u16>,
 
-    /// Forward to private addresses in this range, too. Can be repeated.
+    /// Forward to private addresses, and those in the machine's own networks, in this range, too. Can be
+    /// repeated.
     ///
     /// Others are denied, so that nobody reaches your own network through the server.
     #[arg(long, env = "TANDEM_SIGNALING_TURN_ALLOW_PEER", value_delimiter = ',', value_name = "CIDR", value_parser = cidr)]
     #[arg(help_heading = "TURN server in this program")]
     pub(crate) turn_allow_peer: Vec<IpNet>,
+
+    /// Forward to no address in this range, even if it is public or allowed. Can be repeated.
+    ///
+    /// For neighbors with public addresses in other networks than the machine's own.
+    #[arg(long, env = "TANDEM_SIGNALING_TURN_DENY_PEER", value_delimiter = ',', value_name = "CIDR", value_parser = cidr)]
+    #[arg(help_heading = "TURN server in this program")]
+    pub(crate) turn_deny_peer: Vec<IpNet>,
+
+    /// The file of the key that credentials are made with: 64 hexadecimal digits. Made at the first start.
+    ///
+    /// For servers that clients reach at the same address: each takes the credentials of all that have
+    /// the same key. Default: a new key with each start.
+    #[arg(long, env = "TANDEM_SIGNALING_TURN_KEY", value_name = "FILE")]
+    #[arg(help_heading = "TURN server in this program")]
+    pub(crate) turn_key: Option<PathBuf>,
 
     /// Allocations at the same time; a call needs one or two on each side. 0: no limit.
     #[arg(
@@ -129,7 +146,9 @@ impl TurnArgs {
             let lost = [
                 (!self.turn_external_ip.is_empty(), "--turn-external-ip"),
                 (!self.turn_allow_peer.is_empty(), "--turn-allow-peer"),
+                (!self.turn_deny_peer.is_empty(), "--turn-deny-peer"),
                 (self.turn_tls_name.is_some(), "--turn-tls-name"),
+                (self.turn_key.is_some(), "--turn-key"),
             ];
             return match lost.iter().find(|(is_set, _)| *is_set) {
                 Some((_, flag)) => Err(format!(
@@ -162,7 +181,9 @@ impl TurnArgs {
             external: self.turn_external_ip,
             ports: self.turn_ports,
             allowed_peers: self.turn_allow_peer,
+            denied_peers: self.turn_deny_peer,
             tls_name: self.turn_tls_name,
+            key: self.turn_key,
             quotas: TurnQuotas {
                 per_user: self.turn_allocations_per_user,
                 per_address: self.turn_allocations_per_address,

@@ -15,6 +15,8 @@ use crate::message::{ErrorCode, MAX_MESSAGE_BYTES, PROTOCOL_VERSION, ServerMessa
 const UNAUTHORIZED: u16 = 4001;
 /// The close code for a user or an address that the operator banned.
 const BANNED: u16 = 4005;
+/// The close code for a client that the operator ended.
+const KICKED: u16 = 4006;
 /// The longest delay that a `Retry-After` can ask for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
 
@@ -72,6 +74,9 @@ pub enum ClientError {
     /// The operator banned this user or address.
     #[error("the operator of the server has banned you")]
     Banned,
+    /// The operator ended this client, which may come back as a new one.
+    #[error("the operator of the server has ended your connection")]
+    Kicked,
     /// The server turned this client away before it was registered.
     #[error("the server refused this client ({0:?})")]
     Rejected(ErrorCode),
@@ -191,6 +196,9 @@ pub enum ClientErrorCode {
     /// See [`ClientError::Banned`].
     #[serde(rename = "SIGNALING_BANNED")]
     Banned,
+    /// See [`ClientError::Kicked`].
+    #[serde(rename = "SIGNALING_KICKED")]
+    Kicked,
     /// See [`ClientError::Rejected`].
     #[serde(rename = "SIGNALING_REJECTED")]
     Rejected,
@@ -213,7 +221,7 @@ pub enum ClientErrorCode {
 
 impl ClientErrorCode {
     /// Every code, in the order of declaration.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::UnknownHost,
         Self::Unreachable,
         Self::Proxy,
@@ -235,6 +243,7 @@ impl ClientErrorCode {
         Self::TokenRefused,
         Self::TokenExposed,
         Self::Banned,
+        Self::Kicked,
         Self::Rejected,
         Self::Closed,
         Self::Broken,
@@ -268,6 +277,7 @@ impl ClientErrorCode {
             Self::TokenRefused => "SIGNALING_TOKEN_REFUSED",
             Self::TokenExposed => "SIGNALING_TOKEN_EXPOSED",
             Self::Banned => "SIGNALING_BANNED",
+            Self::Kicked => "SIGNALING_KICKED",
             Self::Rejected => "SIGNALING_REJECTED",
             Self::Closed => "SIGNALING_CLOSED",
             Self::Broken => "SIGNALING_BROKEN",
@@ -340,6 +350,7 @@ impl ClientError {
             Self::TokenRefused => ClientErrorCode::TokenRefused,
             Self::TokenExposed => ClientErrorCode::TokenExposed,
             Self::Banned => ClientErrorCode::Banned,
+            Self::Kicked => ClientErrorCode::Kicked,
             Self::Rejected(_) => ClientErrorCode::Rejected,
             Self::Closed(_) => ClientErrorCode::Closed,
             Self::Broken(_) => ClientErrorCode::Broken,
@@ -392,6 +403,7 @@ impl ClientError {
         match code {
             UNAUTHORIZED => Self::unauthorized(had_token),
             BANNED => Self::Banned,
+            KICKED => Self::Kicked,
             code => Self::Closed(code),
         }
     }
@@ -583,6 +595,9 @@ mod tests {
             assert_eq!(error.retry(true), Retry::Never, "{error}");
         }
 
+        let kicked = ClientError::closed(4006, true);
+        assert_eq!(kicked.code(), ClientErrorCode::Kicked);
+        assert_eq!(kicked.retry(true), soon, "as a new client");
         assert_eq!(ClientError::closed(1001, true).retry(false), soon);
         assert_eq!(ClientError::TokenExposed.retry(true), Retry::Never);
     }

@@ -359,12 +359,15 @@ impl SignalingServerBuilder {
         // Everything that needs the time of day gets it from here.
         let clock: fn() -> SystemTime = SystemTime::now;
         let (mut turn_server, mut turn_test, mut own_turn) = (None, None, None);
+        let mut networks_task = None;
         if let Some(settings) = self.turn_server {
-            let started = turn::start(settings, local_addr.port(), clock);
+            let is_node = self.redis.is_some();
+            let started = turn::start(settings, local_addr.port(), clock, is_node);
             let started = started.await.map_err(StartError::Turn)?;
             turn_server = Some(started.runner);
             turn_test = Some(started.test);
             own_turn = Some(started.turn);
+            networks_task = Some(started.networks);
         }
 
         let holds = Holds {
@@ -433,6 +436,7 @@ impl SignalingServerBuilder {
             store_task,
             admin_task,
             webhook_task,
+            networks_task,
         })
     }
 }
@@ -495,6 +499,8 @@ pub struct SignalingServer {
     admin_task: Option<JoinHandle<()>>,
     /// Tells another program of reports.
     webhook_task: Option<JoinHandle<()>>,
+    /// Follows the addresses of this machine, for the TURN server.
+    networks_task: Option<JoinHandle<()>>,
 }
 
 impl SignalingServer {
@@ -565,7 +571,12 @@ impl fmt::Debug for SignalingServer {
 impl Drop for SignalingServer {
     fn drop(&mut self) {
         self.task.abort();
-        let tasks = [&self.store_task, &self.admin_task, &self.webhook_task];
+        let tasks = [
+            &self.store_task,
+            &self.admin_task,
+            &self.webhook_task,
+            &self.networks_task,
+        ];
         for task in tasks.into_iter().flatten() {
             task.abort();
         }

@@ -29,10 +29,12 @@ mod http;
 )]
 mod hub;
 mod ice;
+mod key_file;
 mod lifecycle;
 mod matchmaker;
 mod moderation;
 mod outbound;
+mod own_networks;
 mod shared;
 mod shrink;
 mod store;
@@ -43,7 +45,5 @@ pub use connection::socket_config;
 #[doc(hidden)]
 pub use fuzzing::{admin_command, answer_upgrade};
 pub use lifecycle::{SignalingServer, SignalingServerBuilder, StartError};
-#[cfg(unix)]
-pub use moderation::admin::ask_admin;
-pub use moderation::admin::{AdminCommand, MAX_ADMIN_COMMAND_BYTES};
+pub use moderation::admin::{AdminCommand, MAX_ADMIN_COMMAND_BYTES, ask_admin};
 pub use turn::{TurnQuotas, TurnSettings};

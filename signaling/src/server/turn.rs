@@ -2,15 +2,18 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
-use ring::rand::{SecureRandom, SystemRandom};
 use tandem_turn::{Quotas, RelayAddresses, Runner, RunnerConfig};
+use tokio::task::JoinHandle;
 
 use super::ice::Turn;
+use super::key_file::{self, KEY_BYTES};
+use super::own_networks;
 use super::turn_test::TurnTest;
 
 /// How much of the TURN server may be used; zero stands for no limit.
@@ -26,11 +29,16 @@ pub struct TurnSettings {
     pub external: Vec<IpAddr>,
     /// Relayed ports.
     pub ports: RangeInclusive<u16>,
-    /// Peers that are allowed although they are private, or this machine.
+    /// Peers that are allowed although they are private, this machine or in its networks.
     pub allowed_peers: Vec<IpNet>,
+    /// Peers that are denied, even if they are allowed.
+    pub denied_peers: Vec<IpNet>,
     /// The name under which clients reach the port of this program for TURN over TLS, and the port if it
     /// is another one from outside. `None`: no TURN over TLS.
     pub tls_name: Option<(String, Option<u16>)>,
+    /// The file of the key that credentials are made with. Servers with the same one take each other's.
+    /// `None`: a new key with each start.
+    pub key: Option<PathBuf>,
     /// How much may be used.
     pub quotas: TurnQuotas,
     /// How long credentials for a call are valid. Those outside of a call are valid for two minutes.
@@ -42,9 +50,12 @@ pub(super) struct Started {
     pub(super) runner: Runner,
     pub(super) test: TurnTest,
     pub(super) turn: Turn,
+    /// Follows the addresses of this machine.
+    pub(super) networks: JoinHandle<()>,
 }
 
-/// Starts the server and tests it: what is wrong goes to the log. `port` is the one of HTTPS, which TURN over TLS shares; `clock` is the time of day.
+/// Starts the server and tests it: what is wrong goes to the log. `port` is the one of HTTPS, which TURN
+/// over TLS shares; `clock` is the time of day; `is_node`: there are other servers.
 ///
 /// # Errors
 /// A sentence about an address that cannot be bound, or one that is missing.
@@ -52,17 +63,29 @@ pub(super) async fn start(
     settings: TurnSettings,
     port: u16,
     clock: fn() -> SystemTime,
+    is_node: bool,
 ) -> Result<Started, String> {
-    let secret = random_secret()?;
+    say_if_key_is_missing(&settings, is_node);
+    let secret = secret(settings.key.as_deref())?;
     let ttl = settings.ttl;
+    let own = own_networks::list().unwrap_or_else(|error| {
+        tracing::warn!(
+            kind = %error.kind(),
+            "cannot list this machine's addresses: TURN denies only the ones in the settings"
+        );
+        Vec::new()
+    });
     let runner = Runner::start(&RunnerConfig {
         listen: settings.listen,
         external: settings.external,
         ports: settings.ports,
         allowed_peers: settings.allowed_peers,
-        own: own_addresses(),
+        denied_peers: settings.denied_peers,
+        own: own.clone(),
         quotas: settings.quotas,
         secret: secret.clone(),
+        // Those outside of a call are valid for a shorter time.
+        credential_lifetime: ttl,
     })?;
 
     let mut urls = urls(runner.addresses(), runner.relay_addresses());
@@ -73,36 +96,48 @@ pub(super) async fn start(
     tracing::info!(?urls, "TURN server: clients get these");
     let test = TurnTest::new(&runner, secret.clone(), urls.clone(), clock);
     test.log().await;
+    let control = runner.control();
+    let networks = own_networks::watch(own, own_networks::list, move |own| control.set_own(own));
     Ok(Started {
         runner,
         test,
         turn: Turn { urls, secret, ttl },
+        networks: tokio::spawn(networks),
     })
 }
 
-/// A secret of this start: credentials end with the allocations that were made with them.
-fn random_secret() -> Result<String, String> {
-    let mut bytes = [0; 32];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| String::from("the system gives no random numbers"))?;
+/// The secret that makes passwords: of the key in this file, or else of this start.
+///
+/// # Errors
+/// A sentence about the file.
+fn secret(key: Option<&Path>) -> Result<String, String> {
+    let key: [u8; KEY_BYTES] = match key {
+        Some(path) => {
+            let (key, is_new) = key_file::read_or_make(path, "TURN key")?;
+            if is_new {
+                tracing::info!("made a new TURN key: copy it to the servers that are to share it");
+            }
+            key
+        }
+        None => key_file::random()?,
+    };
 
-    Ok(STANDARD.encode(bytes))
+    Ok(STANDARD.encode(key))
 }
 
-/// The addresses of this machine, which are no peers.
-fn own_addresses() -> Vec<IpAddr> {
-    if_addrs::get_if_addrs()
-        .unwrap_or_else(|error| {
-            tracing::warn!(
-                kind = %error.kind(),
-                "cannot list this machine's addresses: TURN denies only the ones in the settings"
-            );
-            Vec::new()
-        })
-        .iter()
-        .map(if_addrs::Interface::ip)
-        .collect()
+/// Says what a server of a cluster needs whose TURN address other servers may have, too.
+fn say_if_key_is_missing(settings: &TurnSettings, is_node: bool) {
+    match (&settings.key, &settings.tls_name) {
+        (None, Some((name, _))) if is_node => tracing::warn!(
+            "the other servers do not take the TURN credentials of this one: if they have the name \
+             {name}, too, give all of them the same turn-key"
+        ),
+        (None, None) if is_node => tracing::info!(
+            "the other servers do not take the TURN credentials of this one (turn-key): its \
+             turn-external-ip must lead to no other server"
+        ),
+        _ => {}
+    }
 }
 
 /// Where clients find the server: at the address that peers see, first over UDP.
@@ -173,9 +208,22 @@ mod tests {
     }
 
     #[test]
-    fn every_start_has_another_secret() {
-        let (one, other) = (random_secret().unwrap(), random_secret().unwrap());
+    fn every_start_has_another_secret_unless_there_is_a_key() {
+        let (one, other) = (secret(None).unwrap(), secret(None).unwrap());
         assert_ne!(one, other);
         assert_eq!(one.len(), 44, "256 bits");
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("turn.key");
+        let kept = secret(Some(&path)).unwrap();
+        assert_eq!(secret(Some(&path)).unwrap(), kept);
+        assert_ne!(kept, one);
+
+        std::fs::write(&path, "hunter2").unwrap();
+        let error = secret(Some(&path)).unwrap_err();
+        assert!(
+            error.contains("TURN key") && error.contains("turn.key") && !error.contains("hunter2"),
+            "{error}"
+        );
     }
 }

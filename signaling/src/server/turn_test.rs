@@ -178,7 +178,7 @@ fn fault(link: TestLink, address: SocketAddr, error: &RequestError) -> String {
 
 /// What may keep others from using a server that works.
 fn notes(relay: RelayAddresses, urls: &[String]) -> Vec<String> {
-    let public = PeerRules::new(Vec::new(), &[]);
+    let public = PeerRules::default();
     let is_private = |ip: IpAddr| !public.permits(ip);
     let mut notes = Vec::new();
     if relay.v4.map(IpAddr::V4).is_some_and(is_private)

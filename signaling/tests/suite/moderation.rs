@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tandem_tests::ServerProcess;
+use tandem_turn::client::RequestError;
 use tokio::net::TcpStream;
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
@@ -187,6 +188,61 @@ async fn a_report_is_found_answered_by_a_ban_and_closed() {
     moderated.peer("198.51.100.7").await;
     moderated.admin(&["delete", &id]);
     assert_eq!(admin(&moderated.socket(), &["report", &id]).0, Some(1));
+}
+
+#[tokio::test]
+async fn a_ban_by_a_report_holds_where_the_reported_person_has_moved_since() {
+    let moderated = Moderated::start(&[]);
+    let mut ann = moderated.peer("203.0.113.7").await;
+    let mut ben = moderated.peer("198.51.100.7").await;
+    let session = call(&mut ann, &mut ben).await;
+    let id = report(&mut ann, &session).await;
+
+    let token = ben.registered["resumeToken"].clone();
+    let mut moved = moderated.peer("192.0.2.7").await;
+    moved
+        .send(json!({ "type": "resume", "resumeToken": token, "lastSeq": 0 }))
+        .await;
+    moved.expect("resumed").await;
+    assert_eq!(ben.expect_close().await, 4002);
+
+    let banned = moderated.admin(&["ban", &id]);
+    assert_eq!(banned["ended"], 1, "{banned}");
+    moved.expect_error("banned").await;
+    assert_eq!(moved.expect_close().await, 4005);
+    for address in ["198.51.100.7", "192.0.2.7"] {
+        let (_, first) = connect(&moderated.server, address).await;
+        assert_eq!(first["code"], "banned", "{address}: {first}");
+    }
+
+    let bans = moderated.admin(&["bans"]);
+    let peers: Vec<_> = bans.as_array().expect("a list").iter().collect();
+    for key in ["peer", "movedTo"] {
+        let is_banned = peers.iter().any(|ban| ban["peer"] == banned[key]);
+        assert!(is_banned, "{key}: {banned} {bans}");
+    }
+}
+
+#[tokio::test]
+async fn a_kick_ends_what_the_client_has_at_the_turn_server() {
+    let moderated = Moderated::start(&["--turn-listen", "127.0.0.1:0"]);
+    let mut ann = moderated.peer("203.0.113.7").await;
+    let mut ben = moderated.peer("198.51.100.7").await;
+    call(&mut ann, &mut ben).await;
+    let client = || crate::turn_server::client(&ben.registered["iceServers"]);
+    let mut of_ben = client();
+    of_ben.allocate().expect("an allocation outside of a call");
+
+    let user = ben.registered["userId"].as_str().expect("an id");
+    moderated.admin(&["kick", user]);
+    crate::turn_server::wait_for_ended(&moderated.server, 1.0);
+    for refused in [of_ben.refresh(600).err(), client().allocate().err()] {
+        assert!(
+            matches!(refused, Some(RequestError::Refused(401))),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(ben.expect_close().await, 4006);
 }
 
 #[tokio::test]

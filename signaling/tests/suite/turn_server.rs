@@ -28,7 +28,8 @@ fn entry(servers: &Value) -> (std::net::SocketAddr, String, String) {
     (address, text(&turn["username"]), text(&turn["credential"]))
 }
 
-fn client(servers: &Value) -> TurnClient {
+/// A client with these credentials.
+pub(crate) fn client(servers: &Value) -> TurnClient {
     let (address, name, password) = entry(servers);
     TurnClient::new(address, &name, &password).expect("a socket")
 }
@@ -224,6 +225,129 @@ async fn an_allocation_outlives_its_credentials_here_and_in_coturn() {
     let password = tandem_turn::password("south", &name);
     let client = TurnClient::new(coturn.address(), &name, &password).expect("a socket");
     outlives(client, expiry(&name));
+}
+
+/// Waits until this many allocations have ended with their calls.
+pub(crate) fn wait_for_ended(server: &ServerProcess, count: f64) {
+    wait_until("the end of allocations", DEADLINE, || {
+        (metric(server, "tandem_turn_ended_total") >= count).then_some(())
+    })
+    .expect("they end");
+}
+
+fn assert_refused<T: std::fmt::Debug>(result: &Result<T, RequestError>) {
+    assert!(
+        matches!(result, Err(RequestError::Refused(401))),
+        "{result:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_call_that_is_ended_has_no_allocations_and_gets_none() {
+    let server = start(&LISTEN);
+    let ((mut a, found_a), (mut b, found_b)) = pair(server.address()).await;
+    let mut clients = [&found_a, &found_b].map(|found| client(&found["iceServers"]));
+    for client in &mut clients {
+        client.allocate().expect("these credentials are valid");
+    }
+
+    let session = found_a["sessionId"].clone();
+    a.send(json!({ "type": "end_session", "sessionId": session }))
+        .await;
+    a.expect("session_ended").await;
+    b.expect("partner_left").await;
+    wait_for_ended(&server, 2.0);
+    for (client_of_call, found) in clients.iter_mut().zip([&found_a, &found_b]) {
+        assert_refused(&client_of_call.refresh(600));
+        assert_refused(&client(&found["iceServers"]).allocate());
+    }
+
+    let revoked = metric(&server, "tandem_turn_refused_total{reason=\"revoked\"}");
+    assert!(revoked >= 4.0, "{revoked}");
+    // For the next call.
+    client(&a.registered["iceServers"])
+        .allocate()
+        .expect("credentials outside of a call are valid");
+}
+
+#[tokio::test]
+async fn a_call_whose_signaling_breaks_keeps_its_allocations_until_someone_hangs_up() {
+    let server = start(&[&LISTEN[..], &["--resume-window", "1s"]].concat());
+    let ((mut a, found_a), (b, found_b)) = pair(server.address()).await;
+    let mut clients = [&found_a, &found_b].map(|found| client(&found["iceServers"]));
+    for client in &mut clients {
+        client.allocate().expect("these credentials are valid");
+    }
+
+    drop(b);
+    a.expect("partner_reconnecting").await;
+    assert_eq!(a.expect("partner_left").await["reason"], "disconnected");
+    for client in &mut clients {
+        client.refresh(600).expect("media goes on");
+    }
+    assert_eq!(metric(&server, "tandem_turn_ended_total"), 0.0);
+
+    let session = &found_a["sessionId"];
+    a.send(json!({ "type": "end_session", "sessionId": session }))
+        .await;
+    a.expect_error("no_such_session").await;
+    wait_for_ended(&server, 2.0);
+    for client in &mut clients {
+        assert_refused(&client.refresh(600));
+    }
+}
+
+#[tokio::test]
+async fn servers_with_one_key_take_each_others_credentials_and_others_do_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let key = folder.path().join("turn.key").display().to_string();
+    let flags = [&LISTEN[..], &["--turn-key", &key]].concat();
+    let (one, other, stranger) = (start(&flags), start(&flags), start(&LISTEN));
+    let peer = Peer::connect(one.address()).await;
+    let (_, name, password) = entry(&peer.registered["iceServers"]);
+
+    for (server, takes) in [(&other, true), (&stranger, false)] {
+        let its = Peer::connect(server.address()).await;
+        let (address, ..) = entry(&its.registered["iceServers"]);
+        let mut client = TurnClient::new(address, &name, &password).expect("a socket");
+        match takes {
+            true => assert!(client.allocate().is_ok(), "the same key"),
+            false => assert_refused(&client.allocate()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn neighbors_are_peers_only_if_the_operator_allows_them() {
+    // The machine's own network here is loopback's, which is private anyway.
+    for (flags, peer, permitted) in [
+        (&["--turn-deny-peer", "8.8.8.0/24"][..], "8.8.8.8:9", false),
+        (&["--turn-deny-peer", "8.8.8.0/24"], "8.8.9.9:9", true),
+        (&["--turn-allow-peer", "127.0.0.0/8"], "127.0.0.2:9", true),
+        (
+            &[
+                "--turn-allow-peer",
+                "127.0.0.0/8",
+                "--turn-deny-peer",
+                "127.0.0.2/32",
+            ],
+            "127.0.0.2:9",
+            false,
+        ),
+    ] {
+        let server = start(&[&LISTEN[..], flags].concat());
+        let someone = Peer::connect(server.address()).await;
+        let mut client = client(&someone.registered["iceServers"]);
+        client.allocate().expect("an allocation");
+        let result = client.permit(peer.parse().expect("an address"));
+        match permitted {
+            true => assert!(result.is_ok(), "{flags:?} {peer}: {result:?}"),
+            false => assert!(
+                matches!(result, Err(RequestError::Refused(403))),
+                "{flags:?} {peer}: {result:?}"
+            ),
+        }
+    }
 }
 
 #[tokio::test]

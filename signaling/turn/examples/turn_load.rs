@@ -174,6 +174,7 @@ fn serve(secret: String) -> Result<()> {
         external: Vec::new(),
         ports: 49_152..=65_535,
         allowed_peers: Vec::new(),
+        denied_peers: Vec::new(),
         own: Vec::new(),
         quotas: Quotas {
             per_user: 0,
@@ -184,6 +185,7 @@ fn serve(secret: String) -> Result<()> {
             total_bandwidth: 100_000_000_000,
         },
         secret,
+        credential_lifetime: Duration::from_secs(3600),
     })?;
     println!("{}", runner.addresses()[0]);
     loop {

@@ -7,6 +7,7 @@ use ring::hmac;
 
 use crate::message::TransactionId;
 use crate::quota::{Payer, UserKey};
+use crate::revoked::NameKey;
 use crate::server::{Client, Relay};
 
 /// RFC 8656 §9.
@@ -29,6 +30,8 @@ pub(crate) struct Allocation {
     pub(crate) user: UserKey,
     /// As in the last request. Another user's may not use it.
     pub(crate) username: Box<str>,
+    /// Of that user name.
+    pub(crate) name: NameKey,
     /// Signs this client's messages.
     pub(crate) key: hmac::Key,
     /// Of the request that made it, which may come again.
@@ -47,6 +50,7 @@ pub(crate) struct NewAllocation {
     pub(crate) client: Client,
     pub(crate) user: UserKey,
     pub(crate) username: Box<str>,
+    pub(crate) name: NameKey,
     pub(crate) key: hmac::Key,
     pub(crate) transaction: TransactionId,
     pub(crate) relay: Relay,
@@ -95,6 +99,7 @@ impl Allocation {
             client,
             user,
             username,
+            name,
             key,
             transaction,
             relay,
@@ -105,6 +110,7 @@ impl Allocation {
             client,
             user,
             username,
+            name,
             key,
             transaction,
             relay,
@@ -124,9 +130,10 @@ impl Allocation {
     }
 
     /// Its user goes on with other credentials: the ones before may expire.
-    pub(crate) fn renew(&mut self, username: &str, key: &hmac::Key) {
+    pub(crate) fn renew(&mut self, username: &str, name: NameKey, key: &hmac::Key) {
         if *self.username != *username {
             self.username = username.into();
+            self.name = name;
             self.key = key.clone();
         }
     }
@@ -215,6 +222,18 @@ impl Allocation {
         }
 
         Ok(())
+    }
+
+    /// Drops the permissions and channels of peers for whom `is_denied` is true, but of no other client of
+    /// this server.
+    pub(crate) fn forbid(&mut self, is_denied: impl Fn(IpAddr) -> bool) {
+        let relayed = self.relayed.ip();
+        self.permissions.retain(|permission| match permission.peer {
+            Peer::Address(ip) => !is_denied(ip),
+            Peer::User(_) | Peer::Port(_) => true,
+        });
+        self.channels
+            .retain(|channel| channel.peer.ip() == relayed || !is_denied(channel.peer.ip()));
     }
 
     /// Drops the permissions and channels that have expired.

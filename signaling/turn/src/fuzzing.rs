@@ -1,7 +1,7 @@
 //! What the fuzz target `turn` runs, also over its kept inputs.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use ring::hmac;
@@ -103,7 +103,8 @@ fn config() -> Config {
             v6: None,
         },
         ports: 50_000..=50_002,
-        rules: PeerRules::new(Vec::new(), &[RELAYED.into()]),
+        rules: PeerRules::new(Vec::new(), Vec::new(), &[IpAddr::from(RELAYED).into()]),
+        credential_lifetime: Duration::from_secs(3600),
         quotas: Quotas {
             per_user: 3,
             per_address: 2,

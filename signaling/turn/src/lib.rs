@@ -14,19 +14,23 @@
 mod allocation;
 mod auth;
 pub mod client;
+mod control;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod message;
 mod peers;
 mod quota;
+mod revoked;
 mod runner;
 mod self_test;
 mod server;
 mod streams;
 
 pub use auth::{message_key, password};
+pub use control::{NotTaken, TurnControl};
 pub use peers::PeerRules;
 pub use quota::Quotas;
+pub use revoked::Revocation;
 pub use runner::{Runner, RunnerConfig};
 pub use self_test::{TestLink, self_test};
 pub use server::{

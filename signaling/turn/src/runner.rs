@@ -23,11 +23,13 @@ use socket2::{Domain, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, yield_now};
 
+use crate::control::{self, Command, TurnControl};
 use crate::peers::PeerRules;
 use crate::quota::Quotas;
+use crate::revoked::Revocation;
 use crate::server::{
     Client, Config, Destination, Family, Packet, Relay, RelayAddresses, Server, Sockets, Stats,
     Transport,
@@ -57,14 +59,19 @@ pub struct RunnerConfig {
     pub external: Vec<IpAddr>,
     /// Relayed ports.
     pub ports: RangeInclusive<u16>,
-    /// Peers that are allowed although they are private, or this machine.
+    /// Peers that are allowed although they are private, this machine or in its networks.
     pub allowed_peers: Vec<IpNet>,
-    /// Other addresses of this machine: its interfaces'.
-    pub own: Vec<IpAddr>,
+    /// Peers that are denied, even if they are allowed.
+    pub denied_peers: Vec<IpNet>,
+    /// The addresses of this machine's interfaces, each with the prefix length of its network.
+    /// [`TurnControl::set_own`] changes them.
+    pub own: Vec<IpNet>,
     /// How much may be used.
     pub quotas: Quotas,
     /// Makes passwords of user names.
     pub secret: String,
+    /// How long the credentials that are given out are valid at most.
+    pub credential_lifetime: Duration,
 }
 
 impl fmt::Debug for RunnerConfig {
@@ -83,6 +90,7 @@ pub struct Runner {
     addresses: Vec<SocketAddr>,
     relay: RelayAddresses,
     shared: Arc<Shared>,
+    control: TurnControl,
     /// Of its thread.
     runtime: Handle,
     stop: Option<oneshot::Sender<()>>,
@@ -93,6 +101,8 @@ pub(crate) struct Shared {
     pub(crate) engine: Mutex<Engine>,
     /// The address that relayed ports of each family are bound to.
     bind: [IpAddr; 2],
+    /// The addresses in the settings, which are this machine's whatever its interfaces have.
+    configured: Vec<IpNet>,
 }
 
 /// Everything that a packet needs.
@@ -150,6 +160,7 @@ impl Runner {
         let shared = Arc::new(Shared {
             engine: Mutex::new(engine),
             bind: [Family::V4, Family::V6].map(|family| relay_bind(&config.listen, family)),
+            configured: configured(config),
         });
 
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -158,16 +169,18 @@ impl Runner {
             .map_err(|error| format!("cannot start TURN's thread ({error})"))?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
+        let (control, commands) = control::control();
         let of_thread = shared.clone();
         let thread = std::thread::Builder::new()
             .name("turn".into())
-            .spawn(move || runtime.block_on(run(of_thread, sockets, stopped)))
+            .spawn(move || runtime.block_on(run(of_thread, sockets, commands, stopped)))
             .map_err(|error| format!("cannot start TURN's thread ({error})"))?;
 
         Ok(Self {
             addresses,
             relay,
             shared,
+            control,
             runtime: handle,
             stop: Some(stop),
             thread: Some(thread),
@@ -195,6 +208,12 @@ impl Runner {
     #[must_use]
     pub fn relay_addresses(&self) -> RelayAddresses {
         self.relay
+    }
+
+    /// The way to tell it something.
+    #[must_use]
+    pub fn control(&self) -> TurnControl {
+        self.control.clone()
     }
 
     /// What has happened so far.
@@ -231,18 +250,28 @@ fn server_config(config: &RunnerConfig, addresses: RelayAddresses) -> Result<Con
             .map_err(|_| String::from("the system gives no random numbers"))?;
     }
 
-    let listening = config.listen.iter().map(SocketAddr::ip);
-    let own = config.own.iter().chain(&config.external).copied();
-    let own: Vec<IpAddr> = own.chain(listening).collect();
+    let own = [configured(config), config.own.clone()].concat();
     Ok(Config {
         secret: config.secret.clone(),
         addresses,
         ports: config.ports.clone(),
-        rules: PeerRules::new(config.allowed_peers.clone(), &own),
+        rules: PeerRules::new(
+            config.allowed_peers.clone(),
+            config.denied_peers.clone(),
+            &own,
+        ),
         quotas: config.quotas,
+        credential_lifetime: config.credential_lifetime,
         nonce_key,
         seed: u64::from_be_bytes(seed),
     })
+}
+
+/// The addresses that the settings name: this machine's, or a NAT's in front of it.
+fn configured(config: &RunnerConfig) -> Vec<IpNet> {
+    let listening = config.listen.iter().map(SocketAddr::ip);
+    let all = listening.chain(config.external.iter().copied());
+    all.map(IpNet::from).collect()
 }
 
 /// The addresses that clients are told.
@@ -350,7 +379,12 @@ fn bind(address: SocketAddr, buffer: usize) -> io::Result<std::net::UdpSocket> {
 }
 
 /// The thread: reads the listening sockets until the runner is dropped.
-async fn run(shared: Arc<Shared>, sockets: Vec<Bound>, stopped: oneshot::Receiver<()>) {
+async fn run(
+    shared: Arc<Shared>,
+    sockets: Vec<Bound>,
+    commands: mpsc::Receiver<Command>,
+    stopped: oneshot::Receiver<()>,
+) {
     let sockets: io::Result<Vec<(Listener, TcpListener)>> = sockets
         .into_iter()
         .map(|bound| Ok((Listener::new(bound.udp)?, TcpListener::from_std(bound.tcp)?)))
@@ -370,6 +404,7 @@ async fn run(shared: Arc<Shared>, sockets: Vec<Bound>, stopped: oneshot::Receive
         tokio::spawn(streams::accept(shared.clone(), listener));
     }
 
+    tokio::spawn(control::carry_out(shared.clone(), commands));
     let ticking = async {
         let mut interval = tokio::time::interval(TICK);
         loop {
@@ -451,6 +486,24 @@ impl Shared {
             shared: self,
         };
         engine.server.disconnect(client, &mut ports);
+    }
+
+    /// Ends what is over, and refuses credentials for it from now on.
+    pub(crate) fn revoke(self: &Arc<Self>, revocations: &[Revocation]) {
+        let mut engine = self.engine.lock();
+        let engine = &mut *engine;
+        let mut ports = Ports {
+            relays: &mut engine.relays,
+            shared: self,
+        };
+        let now = Instant::now();
+        engine.server.revoke(revocations, now, &mut ports);
+    }
+
+    /// The interfaces have these addresses now.
+    pub(crate) fn set_own(&self, own: &[IpNet]) {
+        let own = [&self.configured[..], own].concat();
+        self.engine.lock().server.set_own(&own);
     }
 
     fn drain_peers(&self, relay: Relay, socket: &UdpSocket) {

@@ -8,10 +8,10 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tandem_turn::client::{RequestError, TurnClient};
-use tandem_turn::{Quotas, Runner, RunnerConfig, TestLink, password, self_test};
+use tandem_turn::{Quotas, Revocation, Runner, RunnerConfig, TestLink, password, self_test};
 
 const SECRET: &str = "south";
 
@@ -30,9 +30,11 @@ fn config(listen: &str) -> RunnerConfig {
         external: Vec::new(),
         ports: 49_152..=65_535,
         allowed_peers: Vec::new(),
+        denied_peers: Vec::new(),
         own: Vec::new(),
         quotas: QUOTAS,
         secret: SECRET.into(),
+        credential_lifetime: Duration::from_secs(3600),
     }
 }
 
@@ -298,4 +300,77 @@ fn one_address_opens_a_hundred_connections() {
         "the next one is closed"
     );
     drop(kept);
+}
+
+#[test]
+fn what_is_revoked_ends_though_its_client_says_nothing() {
+    let runner = Runner::start(&config("127.0.0.1:0")).unwrap();
+    let server = runner.addresses()[0];
+    let mut ann = client(server, "ann:call");
+    ann.allocate().unwrap();
+
+    let revoked = runner.control().revoke(Revocation::Session("call".into()));
+    assert_eq!(revoked, Ok(()));
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while runner.stats().open > 0 {
+        assert!(Instant::now() < deadline, "{:?}", runner.stats());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+
+    assert_eq!(runner.stats().ended, 1);
+    assert!(matches!(ann.refresh(600), Err(RequestError::Refused(401))));
+    let again = client(server, "ann:call").allocate();
+    assert!(
+        matches!(again, Err(RequestError::Refused(401))),
+        "{again:?}"
+    );
+    client(server, "ann:next").allocate().unwrap();
+}
+
+#[test]
+fn a_network_that_the_machine_joins_is_denied_at_once() {
+    let runner = Runner::start(&config("127.0.0.1:0")).unwrap();
+    let mut ann = client(runner.addresses()[0], "ann");
+    ann.allocate().unwrap();
+    let neighbor = "8.8.8.8:9".parse().unwrap();
+    ann.permit(neighbor).unwrap();
+
+    let own = vec!["8.8.8.1/24".parse().unwrap()];
+    assert_eq!(runner.control().set_own(own), Ok(()));
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while ann.permit(neighbor).is_ok() {
+        assert!(Instant::now() < deadline, "still a peer");
+    }
+    assert!(matches!(
+        ann.permit(neighbor),
+        Err(RequestError::Refused(403))
+    ));
+    ann.permit("8.8.9.8:9".parse().unwrap()).unwrap();
+    // The settings' own address stays denied, but for its relayed ports.
+    assert!(matches!(
+        ann.permit("127.0.0.2:9".parse().unwrap()),
+        Err(RequestError::Refused(403))
+    ));
+}
+
+#[test]
+fn what_is_denied_wins_over_what_is_allowed_but_clients_reach_each_other() {
+    let all: Vec<ipnet::IpNet> = vec!["0.0.0.0/0".parse().unwrap()];
+    let runner = Runner::start(&RunnerConfig {
+        allowed_peers: all.clone(),
+        denied_peers: all,
+        ..config("127.0.0.1:0")
+    })
+    .unwrap();
+    let server = runner.addresses()[0];
+    let mut ann = client(server, "cat");
+    ann.allocate().unwrap();
+    for denied in ["8.8.8.8:9", "127.0.0.2:9"] {
+        let refused = ann.permit(denied.parse().unwrap());
+        assert!(
+            matches!(refused, Err(RequestError::Refused(403))),
+            "{denied}: {refused:?}"
+        );
+    }
+    talk(server);
 }

@@ -168,10 +168,10 @@ export class Call {
       if (socket !== this.#socket) return;
       this.#input({ type: "received", message: parseMessage(data) });
     });
-    socket.addEventListener("close", () => {
+    socket.addEventListener("close", ({ code }) => {
       if (socket !== this.#socket) return;
       this.#socket = null;
-      this.#input({ type: "socketClosed" });
+      this.#input({ type: "socketClosed", code });
     });
   }
 

@@ -316,6 +316,18 @@ describe("a guest", () => {
     }
   });
 
+  it("hears that the people who run the server have ended its call, and does not come back", () => {
+    for (const [code, reason] of [
+      [4005, "banned"],
+      [4006, "kicked"],
+    ] as const) {
+      const { machine, act, wait } = inCall();
+      expect(kinds(act({ type: "socketClosed", code }))).toContain("stopPeer");
+      expect(machine.phase).toMatchObject({ kind: "ended", reason });
+      expect(wait(60_000)).toEqual([]);
+    }
+  });
+
   it("gives up on a server that can't be reached", () => {
     const { machine, act, wait } = guest();
     act({ type: "knock", name: "" });

@@ -16,6 +16,7 @@ export type EndReason =
   | "busy"
   | "privateServer"
   | "banned"
+  | "kicked"
   | "serverAway"
   | "noRoute"
   | "connectionLost"
@@ -59,7 +60,7 @@ export type Input =
   | { type: "codeVoid" }
   /** The WebSocket. */
   | { type: "received"; message: ServerMessage }
-  | { type: "socketClosed" }
+  | { type: "socketClosed"; code?: number }
   /** The peer connection. */
   | { type: "signal"; signal: Signal }
   | { type: "peer"; state: PeerState }
@@ -114,6 +115,10 @@ export const NOTICE_MS = 1_000;
 export const ATTEMPT_MS = [4_000, 16_000] as const;
 /** Waits between attempts to reach the server, in ms: doubled up to the second, with full jitter. */
 const BACKOFF_MS = [300, 7_000] as const;
+
+/** The close codes of a client that the operator ended: see `docs/protocol.md`. */
+const BANNED = 4005;
+const KICKED = 4006;
 
 const KNOCK_ID = "knock";
 const RESUME_ID = "resume";
@@ -239,7 +244,7 @@ export class Machine {
         if (this.#isOpen) this.#receive(input.message, nowMs);
         return;
       case "socketClosed":
-        if (this.#isOpen) this.#socketLost(nowMs);
+        if (this.#isOpen) this.#socketClosed(input.code, nowMs);
         return;
       case "signal":
         this.#relay(input.signal);
@@ -489,6 +494,12 @@ export class Machine {
     if (phase.kind !== "inCall") return;
     if (phase.reconnecting) this.#setLimit();
     else this.phase = { ...phase, partnerServerLost: true };
+  }
+
+  #socketClosed(code: number | undefined, nowMs: number): void {
+    if (code === BANNED) this.#end("banned", nowMs);
+    else if (code === KICKED) this.#end("kicked", nowMs);
+    else this.#socketLost(nowMs);
   }
 
   #refused(code: string, id: string | null, nowMs: number): void {

@@ -233,6 +233,10 @@ export const ERRORS = {
     what: "You've been banned from this server.",
     todo: "Ask the people who run it, or choose another server in Settings.",
   },
+  SIGNALING_KICKED: {
+    what: "The people who run the server ended your connection.",
+    todo: IN_A_MINUTE,
+  },
   SIGNALING_REJECTED: {
     what: "The server can't connect you right now.",
     todo: IN_A_MINUTE,
@@ -316,6 +320,12 @@ export const ERRORS = {
     what: "The words don't match: one of you entered a wrong code, or someone is trying to listen in.",
     todo: "Check the code with the other person, then try again.",
   },
+
+  BANNED: {
+    what: "You've been banned from this server, so the call ended.",
+    todo: "Ask the people who run it, or choose another server in Settings.",
+  },
+  KICKED: { what: "The people who run the server ended this call." },
 
   // The settings file
   SETTINGS_BROKEN: {
@@ -476,6 +486,7 @@ export const ADVICE_ELSEWHERE: Partial<Record<Code, string>> = {
   SIGNALING_TOKEN_NEEDED: "To call there, make it your server in Settings and enter its token.",
   SIGNALING_TOKEN_REFUSED: "To call there, make it your server in Settings and enter its token.",
   SIGNALING_BANNED: "Ask the people who run it, or ask the other person to use another server.",
+  BANNED: "Ask the people who run it, or ask the other person to use another server.",
   SIGNALING_GARBAGE: "Update Tandem, or ask the other person to use another server.",
   NO_TURN_SERVER: "Ask the other person to use another server.",
 };

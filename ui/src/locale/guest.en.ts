@@ -90,6 +90,7 @@ export const GUEST = {
       what: "You've been banned from this server.",
       todo: "Ask the people who run it.",
     },
+    kicked: { what: "The people who run the server ended this call." },
     serverAway: {
       what: "Can't reach the server.",
       todo: "Check your internet connection, then try again.",

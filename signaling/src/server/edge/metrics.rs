@@ -510,6 +510,7 @@ mod tests {
             "# TYPE tandem_refused_total counter",
             "# TYPE tandem_turn_allocations gauge",
             "# TYPE tandem_turn_allocated_total counter",
+            "# TYPE tandem_turn_ended_total counter",
             "# TYPE tandem_turn_packets_total counter",
             "# TYPE tandem_turn_bytes_total counter",
             "# TYPE tandem_turn_joined_packets_total counter",
@@ -522,8 +523,8 @@ mod tests {
         }
 
         let series = |prefix: &str| text.lines().filter(|line| line.starts_with(prefix)).count();
-        assert_eq!(series("# TYPE "), 30, "no other metrics");
-        assert_eq!(series("# HELP tandem_"), 30, "each is described");
+        assert_eq!(series("# TYPE "), 31, "no other metrics");
+        assert_eq!(series("# HELP tandem_"), 31, "each is described");
         assert_eq!(series("tandem_received_messages_total{type=\""), 18);
         assert_eq!(series("tandem_relayed_messages_total{type=\""), 3);
         assert_eq!(series("tandem_relayed_bytes_total{type=\""), 3);

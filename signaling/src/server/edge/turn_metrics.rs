@@ -9,7 +9,7 @@ use tandem_turn::Stats;
 
 use super::metrics::{counter, counters, gauge};
 
-const REFUSED: [&str; 3] = ["unauthorized", "denied_peer", "quota"];
+const REFUSED: [&str; 4] = ["unauthorized", "denied_peer", "quota", "revoked"];
 const DROPPED: [&str; 3] = ["unanswered", "unpermitted", "bandwidth"];
 
 /// Copies of the TURN server's own counters, as of the last scrape.
@@ -17,6 +17,7 @@ const DROPPED: [&str; 3] = ["unanswered", "unpermitted", "bandwidth"];
 pub(super) struct TurnMetrics {
     open: Gauge,
     allocated: Counter,
+    ended: Counter,
     packets: Counter,
     bytes: Counter,
     joined: Counter,
@@ -29,6 +30,11 @@ impl TurnMetrics {
         Self {
             open: gauge(r, "turn_allocations", "TURN allocations that are open"),
             allocated: counter(r, "turn_allocated", "TURN allocations made"),
+            ended: counter(
+                r,
+                "turn_ended",
+                "TURN allocations that ended with their call, or by the operator",
+            ),
             packets: counter(r, "turn_packets", "Packets passed on by TURN"),
             bytes: counter(r, "turn_bytes", "Bytes passed on by TURN"),
             joined: counter(
@@ -57,11 +63,17 @@ impl TurnMetrics {
         let set = |counter: &Counter, value| counter.inner().store(value, Ordering::Relaxed);
         self.open.set(i64::try_from(stats.open).unwrap_or(i64::MAX));
         set(&self.allocated, stats.allocated);
+        set(&self.ended, stats.ended);
         set(&self.packets, stats.relayed_packets);
         set(&self.bytes, stats.relayed_bytes);
         set(&self.joined, stats.joined_packets);
 
-        let refused = [stats.unauthorized, stats.forbidden, stats.over_quota];
+        let refused = [
+            stats.unauthorized,
+            stats.forbidden,
+            stats.over_quota,
+            stats.revoked,
+        ];
         let dropped = [
             stats.unanswered,
             stats.dropped_unpermitted,

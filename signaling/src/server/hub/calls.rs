@@ -21,6 +21,7 @@ impl Hub {
         now: Instant,
     ) -> Result<(), Fault> {
         if self.call(key).is_none_or(|call| call.session != *session) {
+            self.revoke_ended_call(key, session, now);
             return Err(fault(
                 ErrorCode::NoSuchSession,
                 "You are not in this session: it may have ended already.",
@@ -299,6 +300,7 @@ impl Hub {
             self.reply(key, ServerMessage::SessionEnded(ended), id);
         }
 
+        self.revoke_call(&session, reason);
         if let PartnerLocation::Local(partner) = call.partner.location {
             self.partner_left(partner, &session, reason, now);
         }
@@ -357,6 +359,7 @@ impl Hub {
         };
 
         let (session, user) = (call.session.clone(), call.partner.user.clone());
+        let peer = client.peer;
         debug_assert_ne!(client.user, user, "a client is not its own partner");
 
         match call.partner.location.clone() {
@@ -375,6 +378,7 @@ impl Hub {
                         user,
                         session,
                         node: local,
+                        peer,
                     }
                 };
                 self.send_to_node(node, message);

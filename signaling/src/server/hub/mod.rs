@@ -17,6 +17,7 @@
 //! - `ring`: clients that listen in rooms, and callers that ring at them; `listeners`: its tables.
 //! - `guests`: who may come in with the link to an invite where others need a token.
 //! - `ring_only`: a server on which its owner alone can be called.
+//! - `turn_access`: whose media the TURN server in this program no longer forwards.
 //! - `cluster`: a store that several nodes share, and partners on other nodes.
 //! - `ids`: names that must not be mixed up.
 
@@ -34,11 +35,13 @@ mod ring;
 mod ring_only;
 mod rooms;
 mod search;
+mod turn_access;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use tandem_turn::Revocation;
 use uuid::Uuid;
 
 use self::client::{Call, Client};
@@ -105,6 +108,8 @@ pub(super) enum Effect {
     RoomFound(ClientKey),
     /// Count this in the metrics.
     Knock(KnockEvent),
+    /// The TURN server in this program ends what it gave to this call or user.
+    Revoke(Revocation),
 }
 
 /// All clients of one node.

@@ -158,7 +158,8 @@ impl Hub {
             .collect()
     }
 
-    /// Ends a client and its call at once: it cannot resume. Its partner is told that it left.
+    /// Ends a client and its call at once, with its media through the TURN server in this program: it
+    /// cannot resume. Its partner is told that it left.
     /// `fault` is what the client is told, `reason` why its connection is closed.
     pub(in crate::server) fn expel(
         &mut self,
@@ -171,12 +172,13 @@ impl Hub {
             return;
         };
 
-        let is_connected = !client.is_away();
+        let (is_connected, user) = (!client.is_away(), client.user.clone());
         if let Some(fault) = fault.filter(|_| is_connected) {
             self.reject(key, fault.clone(), None);
         }
 
         self.remove(key, LeaveReason::Left, now);
+        self.revoke_user(&user);
         if is_connected {
             self.effects.push_back(Effect::Close(key, reason));
         }

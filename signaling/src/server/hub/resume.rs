@@ -157,7 +157,7 @@ impl Hub {
         client.peer = new.peer;
         client.is_new = false;
         let (missed, lost) = client.delivery.resume(last_seq);
-        let call = client.call.clone();
+        let (call, peer) = (client.call.clone(), client.peer);
         self.tokens.insert(client.token.clone(), key);
         self.users.insert(client.user.clone(), key);
         self.clients.insert(key, client);
@@ -182,6 +182,8 @@ impl Hub {
                 .and_then(|partner| partner.call.as_mut())
             {
                 call.partner.location = PartnerLocation::Local(key);
+                // A report after the call names where it was last.
+                call.partner.peer = peer.or(call.partner.peer);
             }
 
             self.notify_partner(key, false);

@@ -6,19 +6,15 @@
 //! of IPv4 addresses.
 
 use std::fmt;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use ring::rand::{SecureRandom, SystemRandom};
 use ring::{digest, hmac};
 use serde::{Deserialize, Serialize};
 
-/// Bytes of a key: as many as its hash has (RFC 2104 §3).
-const KEY_BYTES: usize = 32;
+use crate::server::key_file::{self, KEY_BYTES, from_hex};
 
 /// Who a client is to the operator: 32 hexadecimal digits, the first half of the HMAC-SHA-256 of the
 /// `sub` of its bearer token or, without one, of the /24 or /64 of its address.
@@ -91,7 +87,7 @@ impl PeerKey {
     /// # Errors
     /// If the system has no random numbers.
     pub(crate) fn random() -> Result<Self, String> {
-        Ok(Self::new(&random_bytes()?, false))
+        Ok(Self::new(&key_file::random()?, false))
     }
 
     /// Reads the key in this file. If there is no file, makes one with a new key, readable by its
@@ -100,20 +96,10 @@ impl PeerKey {
     /// # Errors
     /// A sentence with the name of the file and what is wrong.
     pub(crate) fn read_or_make(path: &Path) -> Result<Self, String> {
-        let name = path.display();
-        match make(path, &random_bytes()?) {
-            Ok(()) => tracing::info!("made a new peer key: reports and bans are tied to it"),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(format!("cannot write a new peer key to {name}: {error}")),
+        let (bytes, is_new) = key_file::read_or_make(path, "peer key")?;
+        if is_new {
+            tracing::info!("made a new peer key: reports and bans are tied to it");
         }
-
-        let text = fs::read_to_string(path)
-            .map_err(|error| format!("cannot read the peer key {name}: {error}"))?;
-        let bytes = from_hex::<KEY_BYTES>(text.trim()).ok_or_else(|| {
-            format!(
-                "the peer key {name} is not 64 hexadecimal digits: `openssl rand -hex 32` makes one"
-            )
-        })?;
 
         Ok(Self::new(&bytes, true))
     }
@@ -196,57 +182,10 @@ fn first_half(tag: &hmac::Tag) -> [u8; 16] {
     *bytes.first_chunk().expect("16 of 32")
 }
 
-fn random_bytes() -> Result<[u8; KEY_BYTES], String> {
-    let mut bytes = [0; KEY_BYTES];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| "the system has no random numbers for a peer key".to_owned())?;
-    Ok(bytes)
-}
-
-/// Writes a key where there is none. Several servers may start at the same moment, so the file
-/// appears with all of its contents.
-fn make(path: &Path, bytes: &[u8; KEY_BYTES]) -> io::Result<()> {
-    if path.exists() {
-        return Err(io::ErrorKind::AlreadyExists.into());
-    }
-
-    let temporary = path.with_added_extension(format!("{}.new", std::process::id()));
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-
-    let made = options.open(&temporary).and_then(|mut file| {
-        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        writeln!(file, "{digits}")?;
-        file.sync_all()?;
-        // Unlike a rename, a link does not replace what another server has made meanwhile.
-        fs::hard_link(&temporary, path)
-    });
-
-    // Whether or not it was linked.
-    let _ = fs::remove_file(&temporary);
-    made
-}
-
-fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digits = text.as_bytes();
-    if digits.len() != 2 * N {
-        return None;
-    }
-
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let digit = |digit: u8| char::from(digit).to_digit(16);
-        *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()?;
-    }
-
-    Some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn address(text: &str) -> IpAddr {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tandem_turn::Runner;
+use tandem_turn::{Revocation, Runner, TurnControl};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -62,6 +62,8 @@ struct State {
     /// To the task that writes reports to a file.
     reports: mpsc::Sender<PendingReport>,
     reports_to_file: bool,
+    /// To the TURN server in this program.
+    turn: Option<TurnControl>,
     /// To the task that talks to the shared store.
     store: Option<mpsc::Sender<StoreCommand>>,
     /// Outcomes of commands that could not be passed to that task, for the hub.
@@ -106,6 +108,7 @@ impl Shared {
             connections: HashMap::new(),
             reports,
             reports_to_file: edge.moderation.reports.is_some(),
+            turn: config.turn_server.as_ref().map(Runner::control),
             store,
             failed_commands: Vec::new(),
             draining: false,
@@ -459,6 +462,7 @@ impl State {
                     }
                 }
                 Effect::Knock(event) => self.edge.metrics.knock(event),
+                Effect::Revoke(revocation) => self.revoke(revocation),
                 Effect::Close(key, reason) => {
                     if let Some(outbound) = self.take_outbound(key) {
                         outbound.close(reason);
@@ -469,6 +473,16 @@ impl State {
             for outcome in std::mem::take(&mut self.failed_commands) {
                 self.hub.receive_outcome(outcome, Instant::now().into_std());
             }
+        }
+    }
+
+    fn revoke(&self, revocation: Revocation) {
+        if let Some(turn) = &self.turn
+            && turn.revoke(revocation).is_err()
+        {
+            tracing::error!(
+                "the TURN server does not keep up: the media of a call that is over may go on"
+            );
         }
     }
 

@@ -9,8 +9,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use slab::Slab;
 
 use crate::allocation::Allocation;
@@ -18,6 +19,11 @@ use crate::auth::Nonces;
 use crate::message::{Class, Message, Method, read_channel_data};
 use crate::peers::PeerRules;
 use crate::quota::{Greetings, Quotas, Usage};
+use crate::revoked::{Revocation, Revoked};
+
+/// What is left for the media of a call that is over: whoever hangs up says goodbye through it (the alert of
+/// DTLS), and that is all that a partner hears whose connection for signaling is broken.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How a client's packets come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -100,6 +106,8 @@ pub struct Config {
     pub rules: PeerRules,
     /// How much may be used.
     pub quotas: Quotas,
+    /// How long credentials are valid at most: for so long, those that are revoked are remembered.
+    pub credential_lifetime: Duration,
     /// Random: signs nonces.
     pub nonce_key: [u8; 32],
     /// Random: chooses ports.
@@ -151,6 +159,10 @@ pub struct Stats {
     pub over_quota: u64,
     /// Requests without valid credentials that were answered.
     pub unauthorized: u64,
+    /// Requests with credentials of a call or a user that is over.
+    pub revoked: u64,
+    /// Allocations that ended because their call or user is over.
+    pub ended: u64,
     /// Packets of unknown clients that got no answer.
     pub unanswered: u64,
     /// Packets passed on.
@@ -172,6 +184,7 @@ pub struct Server {
     nonces: Nonces,
     greetings: Greetings,
     usage: Usage,
+    revoked: Revoked,
     allocations: Slab<Allocation>,
     by_client: HashMap<Client, usize>,
     by_relay: HashMap<Relay, usize>,
@@ -187,6 +200,7 @@ impl Server {
             nonces: Nonces::new(&config.nonce_key, now),
             greetings: Greetings::new(),
             usage: Usage::new(config.quotas),
+            revoked: Revoked::new(config.credential_lifetime),
             allocations: Slab::new(),
             by_client: HashMap::new(),
             by_relay: HashMap::new(),
@@ -229,15 +243,55 @@ impl Server {
 
     /// Ends what has expired. To be called about once a second.
     pub fn tick(&mut self, now: Instant, sockets: &mut impl Sockets) {
-        let expired: Vec<usize> = self
+        let expired = self.ids_where(|allocation| allocation.expires <= now);
+        self.remove_all(&expired, sockets);
+        self.revoked.tick(now);
+    }
+
+    /// Refuses the credentials of these calls and users from now on. Ends what was given to a user at once,
+    /// and what was given for a call after [`FAREWELL`].
+    pub fn revoke(&mut self, revocations: &[Revocation], now: Instant, sockets: &mut impl Sockets) {
+        for revocation in revocations {
+            self.revoked.add(revocation, now);
+        }
+
+        // One look at all allocations, for however many revocations.
+        let over = self.ids_where(|allocation| self.revoked.contains(allocation.name));
+        let (of_users, of_calls): (Vec<usize>, Vec<usize>) = over
+            .into_iter()
+            .partition(|id| self.revoked.contains_user(self.allocations[*id].name));
+        self.remove_all(&of_users, sockets);
+        self.stats.ended += of_users.len() as u64;
+
+        let end = now + FAREWELL;
+        for id in of_calls {
+            let expires = &mut self.allocations[id].expires;
+            self.stats.ended += u64::from(*expires > end);
+            *expires = end.min(*expires);
+        }
+    }
+
+    fn ids_where(&self, test: impl Fn(&Allocation) -> bool) -> Vec<usize> {
+        let found = self
             .allocations
             .iter()
-            .filter(|(_, allocation)| allocation.expires <= now)
-            .map(|(id, _)| id)
-            .collect();
+            .filter(|(_, allocation)| test(allocation));
+        found.map(|(id, _)| id).collect()
+    }
 
-        for id in expired {
-            self.remove(id, sockets);
+    fn remove_all(&mut self, ids: &[usize], sockets: &mut impl Sockets) {
+        for id in ids {
+            self.remove(*id, sockets);
+        }
+    }
+
+    /// This machine has these addresses now, each with the prefix length of its network: whoever is there
+    /// can no longer be a peer.
+    pub fn set_own(&mut self, own: &[IpNet]) {
+        let rules = &mut self.config.rules;
+        rules.set_own(own);
+        for (_, allocation) in &mut self.allocations {
+            allocation.forbid(|peer| !rules.permits(peer));
         }
     }
 

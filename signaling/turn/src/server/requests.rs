@@ -8,6 +8,7 @@ use super::{Family, Packet, Relay, Server, Sockets, Transport};
 use crate::allocation::{Allocation, NewAllocation, Peer, Refused, lifetime};
 use crate::auth::{REALM, is_of_session, longest_lifetime, message_key, password, user_of};
 use crate::message::{Class, Message, Method, Writer, attribute, is_channel};
+use crate::revoked::NameKey;
 
 /// UDP's number, for REQUESTED-TRANSPORT.
 const UDP: u8 = 17;
@@ -36,11 +37,31 @@ mod code {
 struct Identity<'a> {
     username: &'a str,
     user: &'a str,
+    name: NameKey,
     key: hmac::Key,
     /// The allocation of its address, whoever made it.
     allocation: Option<usize>,
     /// Whether the same user made it.
     is_owner: bool,
+}
+
+/// Why a client is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NotAdmitted {
+    /// It has not proved who it is.
+    Unknown(u16),
+    /// The server's own credentials, for what is over.
+    Revoked,
+}
+
+impl NotAdmitted {
+    fn code(self) -> u16 {
+        match self {
+            Self::Unknown(code) => code,
+            // As for credentials that have expired (RFC 8489 §9.2.4): a client may get others.
+            Self::Revoked => code::UNAUTHENTICATED,
+        }
+    }
 }
 
 /// A request in the middle of being answered.
@@ -79,10 +100,14 @@ impl Server {
 
         let identity = match self.authenticate(&request) {
             Ok(identity) => identity,
-            Err(code) => {
-                self.challenge(&request, code, out);
+            Err(refusal) => {
+                self.challenge(&request, refusal.code(), out);
                 let is_sent = self.may_greet(packet, out);
-                self.stats.unauthorized += u64::from(is_sent);
+                let counter = match refusal {
+                    NotAdmitted::Revoked => &mut self.stats.revoked,
+                    NotAdmitted::Unknown(_) => &mut self.stats.unauthorized,
+                };
+                *counter += u64::from(is_sent);
                 return is_sent;
             }
         };
@@ -100,7 +125,7 @@ impl Server {
             (_, None) => Err(code::ALLOCATION_MISMATCH),
             (_, Some(_)) if !identity.is_owner => Err(code::WRONG_CREDENTIALS),
             (_, Some(id)) => {
-                self.allocations[id].renew(identity.username, &identity.key);
+                self.allocations[id].renew(identity.username, identity.name, &identity.key);
                 match method {
                     Method::Refresh => self.refresh(&request, id, sockets, out),
                     Method::CreatePermission => self.create_permission(&request, id, out),
@@ -118,10 +143,10 @@ impl Server {
     }
 
     /// Checks the credentials (RFC 8489 §9.2.4), the cheap parts first.
-    fn authenticate<'a>(&self, request: &Request<'a, '_>) -> Result<Identity<'a>, u16> {
+    fn authenticate<'a>(&self, request: &Request<'a, '_>) -> Result<Identity<'a>, NotAdmitted> {
         let (message, packet) = (request.message, request.packet);
         if !message.is_signed() {
-            return Err(code::UNAUTHENTICATED);
+            return Err(NotAdmitted::Unknown(code::UNAUTHENTICATED));
         }
 
         let username = message.text(attribute::USERNAME);
@@ -130,11 +155,11 @@ impl Server {
             message.text(attribute::REALM),
             message.attribute(attribute::NONCE),
         ) else {
-            return Err(code::BAD_REQUEST);
+            return Err(NotAdmitted::Unknown(code::BAD_REQUEST));
         };
 
         if !self.nonces.is_valid(nonce, packet.from.address, packet.now) {
-            return Err(code::STALE_NONCE);
+            return Err(NotAdmitted::Unknown(code::STALE_NONCE));
         }
 
         let allocation = self.allocation_of(packet.from, packet.now);
@@ -146,19 +171,27 @@ impl Server {
         let (user, key) = match known {
             Some(known) => ("", known.key.clone()),
             None => {
-                let user = user_of(username, packet.unix).ok_or(code::UNAUTHENTICATED)?;
+                let user = user_of(username, packet.unix);
+                let user = user.ok_or(NotAdmitted::Unknown(code::UNAUTHENTICATED))?;
                 let password = password(&self.config.secret, username);
                 (user, message_key(username, REALM, &password))
             }
         };
 
         if realm != REALM || !message.is_signed_with(&key) {
-            return Err(code::UNAUTHENTICATED);
+            return Err(NotAdmitted::Unknown(code::UNAUTHENTICATED));
+        }
+
+        // Last, so that nobody else can ask which calls are over.
+        let name = self.revoked.key(username);
+        if self.revoked.contains(name) {
+            return Err(NotAdmitted::Revoked);
         }
 
         Ok(Identity {
             username,
             user,
+            name,
             key,
             allocation,
             // A user name holds its expiry, so the same user's next one is another.
@@ -239,6 +272,7 @@ impl Server {
             client: packet.from,
             user,
             username: identity.username.into(),
+            name: identity.name,
             key: identity.key.clone(),
             transaction: message.transaction,
             relay,

@@ -7,6 +7,7 @@
 mod attacks;
 mod calls;
 mod random;
+mod revoked;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -100,8 +101,9 @@ impl Rig {
                 v6: Some(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 9)),
             },
             ports,
-            rules: PeerRules::new(Vec::new(), &[RELAYED]),
+            rules: PeerRules::new(Vec::new(), Vec::new(), &[RELAYED.into()]),
             quotas,
+            credential_lifetime: Duration::from_secs(3600),
             nonce_key: [7; 32],
             seed: 1,
         };

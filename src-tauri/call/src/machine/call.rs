@@ -242,6 +242,12 @@ impl CallMachine {
                     self.end(code);
                 }
             }
+            Input::Expelled(code) => {
+                self.signaling_down(now);
+                if let CallState::Connecting(_) | CallState::InCall(_) = self.state {
+                    self.end(code);
+                }
+            }
             Input::CameraSelected { negotiated } => {
                 self.source_selected(negotiated, Notice::CameraNotNegotiated);
             }

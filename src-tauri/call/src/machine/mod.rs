@@ -161,6 +161,9 @@ pub(crate) enum Input {
     /// The signaling server is out of reach or serves no clients of this kind, and the client has
     /// given up: trying again would not help.
     SignalingRefused(EndCode),
+    /// The people who run the signaling server have ended this client. Not the server's absence, which a
+    /// call survives: someone decided that.
+    Expelled(EndCode),
     /// The signaling server offers no server of a kind that media needs.
     MissingServer(EndCode),
     /// No route to the partner can come up, so that there is nothing to wait for.

@@ -48,11 +48,15 @@ pub enum EndCode {
     /// The partner does not know the code of the invite, the two sides show different safety words, or
     /// someone changed what passed between them. Nothing of the partner was shown by code.
     CodeMismatch,
+    /// The people who run the signaling server have banned this user.
+    Banned,
+    /// The people who run the signaling server have ended the call.
+    Kicked,
 }
 
 impl EndCode {
     /// Every code, in the order of declaration.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::HungUp,
         Self::Cancelled,
         Self::NoPartner,
@@ -71,6 +75,8 @@ impl EndCode {
         Self::PartnerVanished,
         Self::PartnerMisbehaved,
         Self::CodeMismatch,
+        Self::Banned,
+        Self::Kicked,
     ];
 
     /// The code as reports and logs spell it: `PARTNER_LEFT`. The same as its serialized form.
@@ -95,6 +101,8 @@ impl EndCode {
             Self::PartnerVanished => "PARTNER_VANISHED",
             Self::PartnerMisbehaved => "PARTNER_MISBEHAVED",
             Self::CodeMismatch => "CODE_MISMATCH",
+            Self::Banned => "BANNED",
+            Self::Kicked => "KICKED",
         }
     }
 
@@ -151,6 +159,11 @@ impl EndCode {
                 "The code didn't match, so this may not be the person you want to talk to. Check the \
                  code with them, then try again."
             }
+            Self::Banned => {
+                "You have been banned from the signaling server, so the call ended. Ask the people who \
+                 run it."
+            }
+            Self::Kicked => "The people who run the signaling server ended the call.",
         }
     }
 

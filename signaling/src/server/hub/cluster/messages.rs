@@ -272,6 +272,9 @@ pub(in crate::server) enum NodeMessage {
         user: UserId,
         session: SessionId,
         node: NodeId,
+        /// Who the partner is to the operator there: it may be in another network. Not from older nodes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        peer: Option<PeerHash>,
     },
     /// The store may have passed over searches of this node, because the node stood still or the
     /// clock was set: send the store everything again.

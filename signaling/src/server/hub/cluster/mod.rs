@@ -232,6 +232,14 @@ impl Hub {
             | NodeMessage::SearchEnded { user, .. } => user,
         };
 
+        if let NodeMessage::Left {
+            session, reason, ..
+        } = &message
+        {
+            // Also for a client that has moved to another node and left its media here.
+            self.revoke_call(session, *reason);
+        }
+
         let Some(&key) = self.users.get(user) else {
             return self.forward_or_refuse(message);
         };
@@ -277,7 +285,12 @@ impl Hub {
             NodeMessage::Away { session, .. } => {
                 self.partner_connection_changed(key, &session, true);
             }
-            NodeMessage::Back { session, node, .. } => {
+            NodeMessage::Back {
+                session,
+                node,
+                peer,
+                ..
+            } => {
                 let call = self
                     .clients
                     .get_mut(&key)
@@ -289,6 +302,7 @@ impl Hub {
                 if node != local {
                     call.partner.location = PartnerLocation::Node(node);
                 }
+                call.partner.peer = peer.or(call.partner.peer);
 
                 self.partner_connection_changed(key, &session, false);
             }

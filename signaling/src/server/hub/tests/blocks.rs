@@ -184,8 +184,8 @@ fn a_report_names_both_sides_by_their_hashes() {
     world.say(a, report);
     assert_eq!(
         peers(&world.reports[2]).1,
-        Some(hash(2)),
-        "as it was when the call began"
+        Some(hash(3)),
+        "where it was last, not where the call began"
     );
 }
 

@@ -11,6 +11,7 @@ mod random;
 mod resume;
 mod ring;
 mod takeover;
+mod turn_access;
 
 use std::collections::BTreeMap;
 
@@ -34,20 +35,27 @@ struct World {
     found_rooms: Vec<ClientKey>,
     /// What the metrics counted of knocks.
     knocks: Vec<KnockEvent>,
+    /// What the TURN server was told.
+    revoked: Vec<Revocation>,
     /// The rooms that clients have claimed, oldest first, with their tokens.
     claims: Vec<FormerClaim>,
 }
 
 impl World {
     fn new() -> Self {
+        Self::with(config())
+    }
+
+    fn with(config: HubConfig) -> Self {
         Self {
-            hub: Hub::new(config(), counting_ids(0)),
+            hub: Hub::new(config, counting_ids(0)),
             now: Instant::now(),
             inbox: BTreeMap::new(),
             closed: BTreeMap::new(),
             reports: Vec::new(),
             found_rooms: Vec::new(),
             knocks: Vec::new(),
+            revoked: Vec::new(),
             claims: Vec::new(),
         }
     }
@@ -67,6 +75,7 @@ impl World {
                 Effect::RoomFound(key) => self.found_rooms.push(key),
                 Effect::Recorded(..) => panic!("this hub has no store"),
                 Effect::Knock(event) => self.knocks.push(event),
+                Effect::Revoke(revocation) => self.revoked.push(revocation),
                 Effect::Close(key, reason) => {
                     assert!(
                         !self.hub.clients.contains_key(&key),

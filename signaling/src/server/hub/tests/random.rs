@@ -383,6 +383,8 @@ impl World {
             );
 
             let Some(call) = &client.call else { continue };
+            let over = Revocation::Session(call.session.as_str().into());
+            assert!(!self.revoked.contains(&over), "it goes on");
             let partner = self.partner(key).expect("a call has a partner");
             assert_ne!(partner, key, "a client is not its own partner");
             let other = self
@@ -549,7 +551,7 @@ proptest! {
 
     #[test]
     fn the_invariants_hold_whatever_clients_do(steps in prop::collection::vec(step(), 1..120)) {
-        let mut world = World::new();
+        let mut world = World::with(turn_access::with_turn());
         let mut since = Waiting::new();
 
         for step in steps {

@@ -83,6 +83,7 @@ impl Node {
                 | Effect::Recorded(..)
                 | Effect::Close(..)
                 | Effect::RoomFound(_)
+                | Effect::Revoke(_)
                 | Effect::Knock(_) => {}
             }
         }
@@ -365,4 +366,48 @@ fn a_client_that_changed_nodes_can_report_an_earlier_call_for_ten_minutes() {
         ErrorCode::NoSuchSession,
         "ten minutes are over, on whichever node"
     );
+}
+
+#[test]
+fn a_report_names_the_network_in_which_the_partner_came_to_another_node() {
+    let [mut one, mut other] = NODES.map(Node::new);
+    let now = Instant::now();
+    let (a, b, session) = pair(&mut one, None, now);
+    let peers = [1, 2].map(|byte| PeerHash::of_bytes([byte; 16]));
+    let partner = |node: &mut Node| {
+        let call = node.hub.clients.get_mut(&a).unwrap().call.as_mut();
+        call.map(|call| call.partner.peer.replace(peers[0]))
+    };
+    assert!(partner(&mut one).is_some(), "known when the call began");
+
+    let (moved, handed) = start_takeover(&mut one, b, &mut other, now);
+    other.hub.clients.get_mut(&moved).unwrap().peer = Some(peers[1]);
+    other.receive(&handed, now);
+    let (_, to_nodes, _) = other.effects();
+    one.receive(&to_nodes, now);
+    one.effects();
+
+    let report = ClientMessage::Report {
+        session_id: session,
+        category: ReportCategory::Spam,
+        text: None,
+        snapshot: None,
+    };
+    one.hub.receive(a, report.into(), now);
+    let (_, _, reports) = one.effects();
+    assert_eq!(reports[0].reported.peer, Some(peers[1]));
+}
+
+#[test]
+fn a_node_of_before_says_nothing_of_the_network() {
+    let text = r#"{"back":{"user":"u","session":"s","node":"n"}}"#;
+    let message: Result<NodeMessage, _> = serde_json::from_str(text);
+    let known = serde_json::to_string(&NodeMessage::Back {
+        user: "u".into(),
+        session: "s".into(),
+        node: NodeId::from("n".to_owned()),
+        peer: None,
+    });
+    assert_eq!(known.unwrap(), text, "as it was");
+    assert!(message.is_ok(), "{message:?}");
 }

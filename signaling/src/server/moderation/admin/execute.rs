@@ -22,7 +22,6 @@ const NO_REPORT: &str = "there is no report with this id on this server";
 ///
 /// # Errors
 /// A sentence for the operator.
-#[cfg_attr(not(unix), allow(dead_code, reason = "only Unix has the socket"))]
 pub(in crate::server) async fn execute(
     shared: &Arc<Shared>,
     command: AdminCommand,
@@ -39,7 +38,7 @@ pub(in crate::server) async fn execute(
         }
         AdminCommand::Ban { who, seconds } => ban(shared, who, seconds).await,
         AdminCommand::Unban { who } => {
-            let peer = find_peer(shared, who).await?;
+            let Meant { peer, .. } = find_peer(shared, who).await?;
             let was_banned = shared.edge.moderation.unban(peer);
             shared.save_bans().await;
             tracing::info!(%peer, was_banned, "the operator has lifted a ban");
@@ -82,28 +81,53 @@ pub(in crate::server) async fn execute(
 }
 
 async fn ban(shared: &Arc<Shared>, who: String, seconds: Option<u64>) -> Result<Value, String> {
-    let peer = find_peer(shared, who).await?;
+    let Meant { peer, moved_to } = find_peer(shared, who).await?;
     let moderation = &shared.edge.moderation;
-    let until = moderation
-        .ban(peer, seconds.map(Duration::from_secs))
-        .map_err(|_| "there are too many bans: lift some".to_owned())?;
+    let lasts = seconds.map(Duration::from_secs);
+    let ban = |peer| {
+        let banned = moderation.ban(peer, lasts);
+        banned.map_err(|_| "there are too many bans: lift some".to_owned())
+    };
+    let until = ban(peer)?;
+    if let Some(peer) = moved_to {
+        ban(peer)?;
+    }
 
     let ended = shared.enforce_bans();
     // Before the answer: a ban that the operator was told of holds after a crash.
     shared.save_bans().await;
     tracing::info!(%peer, ended, "the operator has banned a client");
-    Ok(json!({
+    let mut answer = json!({
         "peer": peer,
         "untilMs": until,
         "ended": ended,
         "shared": moderation.shares_bans(),
-    }))
+    });
+    if let Some(peer) = moved_to {
+        answer["movedTo"] = json!(peer);
+    }
+    Ok(answer)
 }
 
 /// Whom the operator means.
-async fn find_peer(shared: &Arc<Shared>, who: String) -> Result<PeerHash, String> {
+struct Meant {
+    peer: PeerHash,
+    /// Where someone who was reported is now, if that is another network than in the report.
+    moved_to: Option<PeerHash>,
+}
+
+impl From<PeerHash> for Meant {
+    fn from(peer: PeerHash) -> Self {
+        Self {
+            peer,
+            moved_to: None,
+        }
+    }
+}
+
+async fn find_peer(shared: &Arc<Shared>, who: String) -> Result<Meant, String> {
     if let Some(peer) = named_peer(shared, &who) {
-        return Ok(peer);
+        return Ok(peer.into());
     }
 
     if Uuid::parse_str(&who).is_err() {
@@ -114,7 +138,7 @@ async fn find_peer(shared: &Arc<Shared>, who: String) -> Result<PeerHash, String
     }
 
     if let Some(peer) = shared.peer_of(&UserId::from(who.as_str())) {
-        return Ok(peer);
+        return Ok(peer.into());
     }
 
     let unknown = "this is neither a user on this server nor one of its reports";
@@ -125,11 +149,17 @@ async fn find_peer(shared: &Arc<Shared>, who: String) -> Result<PeerHash, String
             error
         }
     })?;
-    let peer = report.get("reported").and_then(|party| party.get("peer"));
+    let said = |field| report.get("reported")?.get(field)?.as_str();
+    let peer: Option<PeerHash> = said("peer").and_then(|peer| peer.parse().ok());
+    let present = said("userId").and_then(|user| shared.peer_of(&UserId::from(user)));
+    let peer = peer
+        .or(present)
+        .ok_or_else(|| "this report does not say who was reported".to_owned())?;
 
-    peer.and_then(Value::as_str)
-        .and_then(|peer| peer.parse().ok())
-        .ok_or_else(|| "this report does not say who was reported".to_owned())
+    Ok(Meant {
+        peer,
+        moved_to: present.filter(|present| *present != peer),
+    })
 }
 
 /// Someone by hash or subject.

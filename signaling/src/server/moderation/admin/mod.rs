@@ -1,15 +1,17 @@
 //! What the operator can ask a running server, and the socket for it.
 //!
 //! A connection carries one command, a JSON object and a line feed, and one answer. The socket is a
-//! file that only the server's user and root can open; there is none on the network.
+//! file that only the server's user and root can open, or on Windows a named pipe of that user and the
+//! administrators; there is none on the network.
 //!
-//! - `execute`: what each command does; `socket`: the listening side (Unix); `client`: the other.
+//! - `execute`: what each command does; `exchange`: reading it, and writing the answer.
+//! - `socket` (Unix) and `pipe` (Windows): the listening side; `client`: the other.
 
-#[cfg(unix)]
 mod client;
+mod exchange;
 mod execute;
-#[cfg(not(unix))]
-mod no_socket;
+#[cfg(windows)]
+mod pipe;
 #[cfg(unix)]
 mod socket;
 
@@ -18,10 +20,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-#[cfg(unix)]
 pub use self::client::ask_admin;
-#[cfg(not(unix))]
-use self::no_socket::AdminSocket;
+#[cfg(windows)]
+use self::pipe::AdminSocket;
 #[cfg(unix)]
 use self::socket::AdminSocket;
 
@@ -112,7 +113,6 @@ pub enum AdminCommand {
 }
 
 /// What came back from a server. Exactly one of the two is there.
-#[cfg_attr(not(unix), allow(dead_code, reason = "only Unix has the socket"))]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AdminAnswer {
@@ -167,9 +167,59 @@ pub(crate) fn parse_command(line: &[u8]) -> Result<AdminCommand, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use serde_json::json;
+    use tokio::task::spawn_blocking;
 
     use super::*;
+    use crate::server::SignalingServer;
+
+    /// A name for a socket, and what keeps it until it is dropped.
+    fn socket() -> (PathBuf, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        #[cfg(unix)]
+        let path = folder.path().join("admin.sock");
+        #[cfg(windows)]
+        let path = {
+            let unique = folder.path().file_name().unwrap().to_owned();
+            PathBuf::from(r"\\.\pipe\tandem-test").with_added_extension(unique)
+        };
+
+        (path, folder)
+    }
+
+    async fn ask(socket: &Path, command: AdminCommand) -> Result<Value, String> {
+        let socket = socket.to_owned();
+        let asked = spawn_blocking(move || ask_admin(&socket, &command));
+        asked.await.expect("it does not panic")
+    }
+
+    #[tokio::test]
+    async fn a_running_server_answers_one_command_after_the_other() {
+        let (path, _folder) = socket();
+        let server = SignalingServer::builder().listen("127.0.0.1:0");
+        let server = server.admin_socket(&path).start().await.unwrap();
+        for _ in 0..20 {
+            let stats = ask(&path, AdminCommand::Stats {}).await.unwrap();
+            assert_eq!(stats["connections"], 0, "{stats}");
+        }
+
+        let user = "nobody".to_owned();
+        let refused = ask(&path, AdminCommand::Kick { user }).await.unwrap_err();
+        assert!(refused.contains("userId"), "{refused}");
+
+        let together: Vec<_> = (0..20).map(|_| ask(&path, AdminCommand::Bans {})).collect();
+        for answer in futures_util::future::join_all(together).await {
+            assert_eq!(answer, Ok(json!([])), "also when it is busy");
+        }
+
+        server.shutdown().await;
+        assert!(
+            ask(&path, AdminCommand::Stats {}).await.is_err(),
+            "it is gone"
+        );
+    }
 
     #[test]
     fn every_command_is_read_as_it_is_written() {

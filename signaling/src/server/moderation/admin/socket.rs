@@ -1,27 +1,16 @@
-//! The socket on which a server takes commands of its operator.
+//! The Unix socket on which a server takes commands of its operator.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
-use super::execute::execute;
-use super::{AdminAnswer, MAX_ADMIN_COMMAND_BYTES, parse_command};
+use super::exchange::{ACCEPT_PAUSE, MAX_CONNECTIONS, exchange};
 use crate::server::shared::Shared;
-
-/// For a command to arrive, and for its answer to be read.
-const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Commands at the same time. Others wait until one of these has ended.
-const MAX_CONNECTIONS: usize = 8;
-/// Before accepting again after an error, such as too many open files.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// The listening socket. Dropping it removes its file.
 #[derive(Debug)]
@@ -119,18 +108,7 @@ async fn serve(mut stream: UnixStream, shared: &Arc<Shared>) {
         return;
     }
 
-    let answer = match read_command(&mut stream).await {
-        Ok(line) => match parse_command(&line) {
-            Ok(command) => execute(shared, command).await,
-            Err(error) => Err(error),
-        },
-        Err(error) => Err(error),
-    };
-    let answer = answer.map_or_else(AdminAnswer::Error, AdminAnswer::Ok);
-
-    if !write_answer(&mut stream, &answer).await {
-        tracing::warn!("the answer to an admin command was not read in time");
-    }
+    exchange(&mut stream, shared).await;
 }
 
 /// Whether the program at the other end runs as the user of this one, or as root.
@@ -142,48 +120,9 @@ fn is_operator(stream: &UnixStream) -> bool {
         .is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
 }
 
-/// Reads up to the line feed, or the end of the stream.
-async fn read_command(stream: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, String> {
-    let mut line = Vec::new();
-    let read = async {
-        let mut part = [0; 1024];
-        loop {
-            let bytes = stream.read(&mut part).await?;
-            let part = &part[..bytes];
-            let end = part.iter().position(|byte| *byte == b'\n');
-            line.extend_from_slice(&part[..end.unwrap_or(bytes)]);
-
-            // Whatever follows, this is too long already.
-            if bytes == 0 || end.is_some() || line.len() > MAX_ADMIN_COMMAND_BYTES {
-                return Ok::<_, io::Error>(());
-            }
-        }
-    };
-
-    match timeout(EXCHANGE_TIMEOUT, read).await {
-        Ok(Ok(())) => Ok(line),
-        Ok(Err(error)) => Err(format!("cannot read the command: {error}")),
-        Err(_) => Err("no command came in time".into()),
-    }
-}
-
-/// Writes an answer. False if it was not read in time.
-async fn write_answer(stream: &mut (impl AsyncWrite + Unpin), answer: &AdminAnswer) -> bool {
-    let mut text = serde_json::to_vec(answer).expect("an answer has string keys");
-    text.push(b'\n');
-
-    let write = async {
-        stream.write_all(&text).await?;
-        stream.shutdown().await
-    };
-    matches!(timeout(EXCHANGE_TIMEOUT, write).await, Ok(Ok(())))
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixStream as StdStream;
-
-    use serde_json::Value;
 
     use super::*;
 
@@ -219,35 +158,5 @@ mod tests {
 
         let nowhere = AdminSocket::bind(Path::new("/nowhere/admin.sock")).unwrap_err();
         assert!(nowhere.contains("/nowhere/admin.sock"), "{nowhere}");
-    }
-
-    #[tokio::test]
-    async fn a_command_ends_at_its_line_feed_or_with_the_stream() {
-        for (sent, heard) in [
-            (&b"one\ntwo"[..], &b"one"[..]),
-            (b"one", b"one"),
-            (b"", b""),
-        ] {
-            let line = read_command(&mut &*sent).await;
-            assert_eq!(line.as_deref(), Ok(heard));
-        }
-
-        let endless = vec![b'x'; 1 << 20];
-        let line = read_command(&mut &endless[..]).await.unwrap();
-        assert!(
-            line.len() <= MAX_ADMIN_COMMAND_BYTES + 1024,
-            "{}",
-            line.len()
-        );
-        assert!(parse_command(&line).is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_sends_or_reads_nothing_is_given_up() {
-        let (mut server, _client) = tokio::io::duplex(64);
-        assert!(read_command(&mut server).await.is_err(), "nothing came");
-
-        let large = AdminAnswer::Ok(Value::from("x".repeat(100_000)));
-        assert!(!write_answer(&mut server, &large).await, "nothing was read");
     }
 }

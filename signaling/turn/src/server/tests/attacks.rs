@@ -446,3 +446,28 @@ fn an_allocation_takes_little_memory() {
     // Beside it: 32 permissions, 32 channels, a user name and two table entries.
     assert!(size <= 640, "{size} bytes");
 }
+
+#[test]
+fn a_peer_in_a_network_that_the_machine_joins_hears_nothing_more() {
+    let mut rig = Rig::new();
+    let (ann, bob) = (address("192.0.2.1:5000"), address("198.51.100.1:6000"));
+    let (neighbor, other) = (address("8.8.8.8:7000"), address("9.9.9.9:7000"));
+    let of_ann = rig.allocate(ann, "ann");
+    let of_bob = rig.allocate(bob, "bob");
+    assert_eq!(rig.bind(ann, "ann", 0x4000, neighbor), None);
+    assert_eq!(rig.bind(ann, "ann", 0x4001, other), None);
+    assert_eq!(rig.bind(ann, "ann", 0x4002, of_bob), None);
+    assert_eq!(rig.permit(bob, "bob", of_ann), None);
+    assert!(rig.send(ann, 0x4000, b"hello").is_some());
+
+    // The relayed address is in it, too.
+    rig.server.set_own(&[
+        "8.8.8.1/24".parse().unwrap(),
+        IpNet::new(RELAYED, 24).unwrap(),
+    ]);
+    assert!(rig.send(ann, 0x4000, b"hello").is_none(), "no channel");
+    assert!(rig.peer_sends(of_ann, neighbor, b"hello").is_none());
+    assert_eq!(rig.bind(ann, "ann", 0x4000, neighbor), Some(403));
+    assert!(rig.send(ann, 0x4001, b"hello").is_some(), "outside of it");
+    assert!(rig.send(ann, 0x4002, b"hello").is_some(), "a client");
+}

@@ -8,6 +8,8 @@ use super::*;
 #[derive(Debug, Clone)]
 enum Step {
     Allocate(u8, u8),
+    /// By a user who is in this call.
+    AllocateInCall(u8, u8),
     Refresh(u8, u8, u32),
     Bind(u8, u8, u16, u8),
     Send(u8, u16, usize),
@@ -15,12 +17,15 @@ enum Step {
     /// A valid request with one byte changed, or cut off.
     Damaged(u8, usize, u8, bool),
     Raw(Vec<u8>),
+    /// A call, or a user, is over.
+    Revoke(bool, u8),
     Wait(u64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         (0u8..6, 0u8..3).prop_map(|(host, user)| Step::Allocate(host, user)),
+        (0u8..6, 0u8..3).prop_map(|(host, call)| Step::AllocateInCall(host, call)),
         (
             0u8..6,
             0u8..3,
@@ -35,6 +40,7 @@ fn step() -> impl Strategy<Value = Step> {
         (0u8..6, 0usize..200, any::<u8>(), any::<bool>())
             .prop_map(|(host, at, to, cut)| Step::Damaged(host, at, to, cut)),
         prop::collection::vec(any::<u8>(), 0..100).prop_map(Step::Raw),
+        (any::<bool>(), 0u8..3).prop_map(|(is_user, id)| Step::Revoke(is_user, id)),
         (0u64..400).prop_map(Step::Wait),
     ]
 }
@@ -61,6 +67,19 @@ fn perform(rig: &mut Rig, step: Step) {
                 Method::Allocate,
                 &[TRANSPORT_UDP],
             );
+        }
+        Step::AllocateInCall(from, call) => {
+            let user = format!("{call}:{call}");
+            rig.request(host(from), &user, Method::Allocate, &[TRANSPORT_UDP]);
+        }
+        Step::Revoke(is_user, id) => {
+            let id = id.to_string().into();
+            let revocation = if is_user {
+                Revocation::User(id)
+            } else {
+                Revocation::Session(id)
+            };
+            rig.server.revoke(&[revocation], rig.now, &mut rig.ports);
         }
         Step::Refresh(from, user, time) => {
             let lifetime = (attribute::LIFETIME, &time.to_be_bytes()[..]);
@@ -115,6 +134,12 @@ proptest! {
             for (id, allocation) in &rig.server.allocations {
                 prop_assert_eq!(rig.server.by_client[&allocation.client], id);
                 prop_assert_eq!(rig.server.by_relay[&allocation.relay], id);
+                let key = rig.server.revoked.key(&allocation.username);
+                prop_assert_eq!(allocation.name, key);
+                let is_over = rig.server.revoked.contains(key);
+                let is_ending = allocation.expires <= rig.now + FAREWELL;
+                prop_assert!(!is_over || is_ending, "what is over ends");
+                prop_assert!(!rig.server.revoked.contains_user(key), "at once if it is a user");
             }
         }
 

@@ -21,6 +21,7 @@ fn input() -> impl Strategy<Value = Input> {
         3 => Just(Input::SignalingUp),
         2 => Just(Input::SignalingDown),
         1 => Just(Input::SignalingRefused(EndCode::RelayRefused)),
+        1 => Just(Input::Expelled(EndCode::Banned)),
         1 => Just(Input::SearchEnded(EndCode::NoSuchRoom)),
         1 => Just(Input::SearchEnded(EndCode::Declined)),
         1 => any::<bool>().prop_map(Input::Ringing),

@@ -185,6 +185,27 @@ fn a_signaling_server_that_refuses_the_client_ends_a_search_and_no_call() {
 }
 
 #[test]
+fn a_ban_or_a_kick_ends_a_call_at_once_and_no_search() {
+    let lost = Effect::Notify(Notice::SignalingLost);
+    for code in [EndCode::Banned, EndCode::Kicked] {
+        for mut bench in [Bench::new().connecting(false), Bench::new().in_call()] {
+            let peer = bench.machine.peer().expect("a connection");
+            assert_eq!(
+                bench.feed(Input::Expelled(code)),
+                [lost.clone(), Effect::ClosePeer(peer), ended(code)],
+                "the server takes no message any more"
+            );
+        }
+
+        // What ends a search is whether the client gives up.
+        let mut bench = Bench::new().searching();
+        let told = bench.feed(Input::Expelled(code));
+        assert_eq!(told, std::slice::from_ref(&lost));
+        assert_eq!(bench.machine.phase(), Phase::Searching);
+    }
+}
+
+#[test]
 fn a_room_that_does_not_exist_ends_the_search() {
     let mut bench = Bench::new().searching();
     let expected = [

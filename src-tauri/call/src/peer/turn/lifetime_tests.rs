@@ -95,7 +95,7 @@ impl Rig {
                 v6: None,
             },
             ports: 50_000..=50_100,
-            rules: PeerRules::new(Vec::new(), &[]),
+            rules: PeerRules::default(),
             quotas: Quotas {
                 per_user: 0,
                 per_address: 0,
@@ -104,6 +104,7 @@ impl Rig {
                 address_bandwidth: 0,
                 total_bandwidth: 0,
             },
+            credential_lifetime: Duration::from_secs(3600),
             nonce_key: [3; 32],
             seed: 3,
         };

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tandem_media::audio::{AudioEngine, AudioSource};
 use tandem_media::error::{MediaEvent, MediaEvents};
 use tandem_media::video::VideoSpec;
-use tandem_signaling::client::{ClientError, ClientEvent};
+use tandem_signaling::client::{ClientError, ClientErrorCode, ClientEvent};
 use tandem_signaling::message::{Capability, ClientMessage, ServerMessage, UserId, UserRegistered};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -374,6 +374,12 @@ impl Driver {
                     None if code.is_refusal() => Input::SignalingRefused(EndCode::RelayRefused),
                     None => Input::SignalingRefused(EndCode::RelayUnreachable),
                 });
+
+                match code {
+                    ClientErrorCode::Banned => self.feed(Input::Expelled(EndCode::Banned)),
+                    ClientErrorCode::Kicked => self.feed(Input::Expelled(EndCode::Kicked)),
+                    _ => {}
+                }
             }
             ClientEvent::Closed => self.on_signaling_down(),
         }
