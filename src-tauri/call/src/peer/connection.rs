@@ -227,7 +227,7 @@ impl Peer {
             link_local.clone(),
             has_turn,
         );
-        let gate = Arc::new(Mutex::new(Gate::new()));
+        let gate = Arc::new(Mutex::new(Gate::new(config.relay_only)));
         let sockets = Sockets {
             link_local: link_local.clone(),
             disclosure,
@@ -268,7 +268,12 @@ impl Peer {
         let connection: Arc<dyn PeerConnection> = Arc::new(connection);
         Ok(Self {
             tracks: Tracks::new(&connection, &config),
-            candidates: Candidates::new(Arc::clone(&connection), runtime, disclosure),
+            candidates: Candidates::new(
+                Arc::clone(&connection),
+                runtime,
+                disclosure,
+                Arc::clone(&gate),
+            ),
             connection,
             config,
             fingerprint,

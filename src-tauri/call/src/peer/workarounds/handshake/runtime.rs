@@ -158,7 +158,7 @@ mod tests {
             are_systems: true,
             link_local: LinkLocal::none(),
             turn: Turn::new(&[], TrustedRoots::default(), Arc::default()),
-            gate: Arc::new(Mutex::new(Gate::new())),
+            gate: Arc::new(Mutex::new(Gate::new(false))),
             route: Arc::default(),
             failures: Arc::default(),
         };
