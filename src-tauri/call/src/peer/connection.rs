@@ -245,9 +245,12 @@ impl Peer {
         ));
 
         let (certificate, fingerprint) = certificate::generate()?;
+        let servers = turn.for_library(&config.ice_servers);
+        turn.connect_ahead();
+        turn::look_up(&servers, &runtime);
         let connection = PeerConnectionBuilder::new()
             .with_configuration(setup::first_configuration(
-                &turn.for_library(&config.ice_servers),
+                &servers,
                 config.relay_only,
                 certificate,
             ))

@@ -30,6 +30,7 @@ use webrtc::runtime::{
 use super::done::HandshakeDone;
 use super::socket::HandshakeSocket;
 use crate::peer::sockets::Sockets;
+use crate::peer::turn::Found;
 
 /// The longest sleep until the connection is up.
 const MAX_SLEEP: Duration = Duration::from_millis(5);
@@ -113,7 +114,10 @@ impl Runtime for HandshakeRuntime {
     }
 
     fn resolve_host<'a>(&'a self, host: &'a str) -> Boxed<'a, io::Result<Vec<SocketAddr>>> {
-        self.inner.resolve_host(host)
+        let inner = Arc::clone(&self.inner);
+        let resolver =
+            |place: String| -> Found { Box::pin(async move { inner.resolve_host(&place).await }) };
+        Box::pin(self.sockets.turn.resolve(host, resolver))
     }
 
     fn now(&self) -> Instant {
