@@ -4,6 +4,10 @@
 //! moves its packets. It waits for as long as the system's resolver does: 10 s and more for each name where
 //! nobody answers, as behind an HTTP proxy that resolves the names of its clients. So all names are looked up
 //! at once when the call begins, and the library waits for a bounded time for all of them together.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: it notes when names were asked for"
+)]
 
 use std::collections::HashMap;
 use std::future::Future;
