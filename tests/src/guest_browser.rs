@@ -11,10 +11,23 @@ use serde_json::{Value, json};
 
 use crate::network::Host;
 use crate::part::source;
-use crate::process::Process;
+use crate::process::{Process, wait_until};
 
 /// How long one command may take: longer than what it waits for itself.
 const TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Arguments of a headless Tandem that has made an invite and waits for the guest.
+pub const INVITING: [&str; 7] = [
+    "--room",
+    "7-garden-lantern",
+    "--invite",
+    "--speaker",
+    "none",
+    "--wait",
+    "90s",
+];
+/// The link of this invite, without the server's address.
+pub const LINK: &str = "/j/7#garden-lantern";
 
 /// Which browser it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,6 +155,31 @@ impl GuestBrowser {
     pub fn press(&mut self, action: &str) -> Result<()> {
         self.run(&json!({ "do": "press", "action": action }))
             .map(drop)
+    }
+
+    /// Joins a headless Tandem, which may not be in the room yet, and waits for the call.
+    ///
+    /// # Errors
+    /// When they do not connect within 90 s.
+    pub fn join(&mut self) -> Result<()> {
+        self.press("join")?;
+        wait_until("a call", TIMEOUT, || {
+            let look = |guest: &mut Self| -> Result<bool> {
+                let page = guest.wait_for_screen("in-call|ended")?;
+                if page["screen"] == "in-call" {
+                    return Ok(true);
+                }
+
+                ensure!(page["reason"] == "unknownCode", "the call ended: {page}");
+                guest.press("join-again")?;
+                Ok(false)
+            };
+            match look(self) {
+                Ok(false) => None,
+                Ok(true) => Some(Ok(())),
+                Err(error) => Some(Err(error)),
+            }
+        })?
     }
 
     /// Waits for this screen, and returns what the page shows.

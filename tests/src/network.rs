@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -249,6 +249,18 @@ impl Host {
         Ok(())
     }
 
+    /// Has the programs of this host ask this address for names. It need not exist.
+    ///
+    /// # Errors
+    /// When this user may not write to `/etc/netns`.
+    pub fn set_name_server(&self, ip: &str) -> Result<()> {
+        let folder = self.namespace.files();
+        std::fs::create_dir_all(&folder)?;
+        // `ip netns exec` puts it in the place of the machine's.
+        std::fs::write(folder.join("resolv.conf"), format!("nameserver {ip}\n"))?;
+        Ok(())
+    }
+
     /// Takes `eth0` down.
     ///
     /// # Errors
@@ -337,6 +349,14 @@ impl Host {
         self.add_rule("", "blackhole")
     }
 
+    /// Forwards nothing.
+    ///
+    /// # Errors
+    /// When this system does not let this user do that.
+    pub fn pass_nothing(&self) -> Result<()> {
+        self.add_rule("", "blackhole")
+    }
+
     /// Adds a rule for routes behind those before: in front of the usual ones, and behind the one for this
     /// host itself.
     fn add_rule(&self, selector: &str, action: &str) -> Result<()> {
@@ -414,6 +434,11 @@ impl Namespace {
         Ok(Self { name })
     }
 
+    /// The files that its programs see in the place of those in `/etc`.
+    fn files(&self) -> PathBuf {
+        Path::new("/etc/netns").join(&self.name)
+    }
+
     /// Runs `ip` for this namespace.
     fn ip(&self, words: &[&str]) -> Result<()> {
         tool("ip", [&["-n", &self.name], words].concat()).map(drop)
@@ -436,6 +461,8 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
+        // Most have none.
+        let _ = std::fs::remove_dir_all(self.files());
         if let Err(error) = tool("ip", ["netns", "delete", &self.name]) {
             eprintln!(
                 "the network namespace {} is left behind: {error:#}",

@@ -31,6 +31,8 @@ pub enum Part {
     Aiortc,
     /// The TURN server coturn, with its test client.
     Coturn,
+    /// The HTTP proxy tinyproxy.
+    Tinyproxy,
     /// The `redis-server` program.
     Redis,
     /// A C compiler, as `cc`.
@@ -125,6 +127,7 @@ impl Part {
                 programs(&["python3"])?;
                 file(&aiortc::packages().join("aiortc"), "the package aiortc")
             }
+            Self::Tinyproxy => programs(&["tinyproxy"]),
             Self::Redis => programs(&["redis-server"]),
             Self::CCompiler => programs(&["cc"]),
             Self::SystemdAnalyze => programs(&["systemd-analyze"]),

@@ -59,7 +59,21 @@ impl Tandem {
         host: &Host,
         arguments: impl IntoIterator<Item = S>,
     ) -> Result<Self> {
-        Self::start_command(host.command(built("tandem")), arguments)
+        Self::start_on_in(host, &[], arguments)
+    }
+
+    /// The same with environment variables.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_on_in<S: AsRef<OsStr>>(
+        host: &Host,
+        environment: &[(&str, &str)],
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Result<Self> {
+        let mut command = host.command(built("tandem"));
+        command.envs(environment.iter().copied());
+        Self::start_command(command, arguments)
     }
 
     fn start_command<S: AsRef<OsStr>>(

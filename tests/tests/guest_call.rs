@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tandem_tests::guest_browser::{Devices, Kind};
+use tandem_tests::guest_browser::{Devices, INVITING, Kind, LINK};
 use tandem_tests::process::wait_until;
 use tandem_tests::pulse::SPEAKER;
 use tandem_tests::window::{Home, TEST_MEDIA};
@@ -91,54 +91,20 @@ fn let_in(window: &Window, guest: &mut GuestBrowser, link: &str) {
     guest.wait_for_screen("in-call").expect("they connect");
 }
 
-/// Has the guest ask to join a headless Tandem, which may not be in the room yet.
-fn join(guest: &mut GuestBrowser) {
-    guest.press("join").expect("the guest joins");
-    wait_until("Tandem is in the room", TIMEOUT, || {
-        let page = guest
-            .wait_for_screen("in-call|ended")
-            .expect("the server answers");
-        if page["screen"] == "in-call" {
-            return Some(());
-        }
-
-        assert_eq!(page["reason"], "unknownCode", "{page}");
-        guest.press("join-again").expect("the guest tries again");
-        None
-    })
-    .expect("they connect");
-}
-
 /// A headless Tandem waits in a room, and a guest joins it from the page.
 fn calls_a_headless_tandem(kind: Kind, codec: &str) {
     let server = server();
     let address = server.address();
     let authority = server.authority_file().display().to_string();
-    let tandem = Tandem::start([
-        "--signaling",
-        &address,
-        "--ca-file",
-        &authority,
-        "--room",
-        "7-garden-lantern",
-        "--invite",
-        "--codec",
-        codec,
-        "--size",
-        "640x360",
-        "--speaker",
-        "none",
-        "--duration",
-        "60s",
-        "--wait",
-        "90s",
-    ])
-    .expect("tandem starts");
+    let server_arguments = ["--signaling", &address, "--ca-file", &authority];
+    let media = ["--codec", codec, "--size", "640x360", "--duration", "60s"];
+    let arguments = [&server_arguments[..], &INVITING, &media].concat();
+    let tandem = Tandem::start(arguments).expect("tandem starts");
 
     let mut guest = browser(&server, kind);
-    let opened = open(&mut guest, &format!("{address}/j/7#garden-lantern"));
+    let opened = open(&mut guest, &format!("{address}{LINK}"));
     println!("{kind:?}: the page could be used after {opened}");
-    join(&mut guest);
+    guest.join().expect("they connect");
 
     run(
         &mut guest,
@@ -369,31 +335,15 @@ fn a_guest_whose_connection_to_the_server_breaks_stays_in_the_call() {
     let front = Balancer::start(&[server.address()]).expect("a port");
     // Only the guest's connection breaks.
     let url = server.url();
-    let tandem = Tandem::start([
-        "--signaling",
-        &url,
-        "--room",
-        "7-garden-lantern",
-        "--invite",
-        "--codec",
-        "vp8",
-        "--size",
-        "640x360",
-        "--speaker",
-        "none",
-        "--wait",
-        "90s",
-    ])
-    .expect("tandem starts");
+    let media = ["--codec", "vp8", "--size", "640x360"];
+    let arguments = [&["--signaling", &url][..], &INVITING, &media].concat();
+    let tandem = Tandem::start(arguments).expect("tandem starts");
 
     // The browser wants a certificate to trust, which no page here needs.
     let identity = SecureServer::start_open().expect("a certificate");
     let mut guest = browser(&identity, Kind::Chromium);
-    open(
-        &mut guest,
-        &format!("http://{}/j/7#garden-lantern", front.address()),
-    );
-    join(&mut guest);
+    open(&mut guest, &format!("http://{}{LINK}", front.address()));
+    guest.join().expect("they connect");
     let frames = json!({ "do": "frames", "video": "remote", "count": 10 });
     run(&mut guest, &frames);
 

@@ -234,6 +234,12 @@ pub(crate) const TEST: &[Need] = &[
         "coturn",
     ),
     on_linux(
+        "tinyproxy (calls through an HTTP proxy)",
+        Probe::Program(&["tinyproxy"]),
+        "tinyproxy-bin",
+        "tinyproxy",
+    ),
+    on_linux(
         "Chromium (the other end of a call)",
         Probe::Program(&["chromium", "chromium-browser"]),
         "chromium",

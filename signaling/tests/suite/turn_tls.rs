@@ -106,6 +106,46 @@ async fn a_turn_client_has_more_time_than_an_upgrade_but_not_forever() {
 }
 
 #[tokio::test]
+async fn a_handshake_of_one_byte_a_second_is_cut_off_and_holds_up_nobody() {
+    let files = Files::new();
+    let server = server(&files, &["--turn-tls-name", "localhost"]);
+    let slow = TcpStream::connect(server.address())
+        .await
+        .expect("the server listens");
+    let (mut reading, mut writing) = slow.into_split();
+    // A handshake message as long as a record may be, which would take four and a half hours.
+    let trickle = async {
+        let head = [22, 3, 1, 0x40, 0, 1, 0, 0x3f, 0xfc].into_iter();
+        for byte in head.chain(std::iter::repeat(0)) {
+            // Reading notices the end, too.
+            let _ = writing.write_all(&[byte]).await;
+            sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let others = async {
+        for protocols in [TURN, NONE] {
+            let mut stream = handshake(server.address(), &files.cert, protocols)
+                .await
+                .expect("TLS");
+            assert_eq!(ask(&mut stream, BINDING).await, BINDING_SUCCESS);
+        }
+
+        let answer = get(server.address(), &files, "/livez").await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    };
+    let mut rest = Vec::new();
+    let ended = within("the end of the slow one", async {
+        tokio::select! {
+            ended = reading.read_to_end(&mut rest) => ended,
+            () = trickle => unreachable!("it never ends"),
+        }
+    });
+
+    let (ended, ()) = tokio::join!(ended, others);
+    assert!(!matches!(ended, Ok(1..)), "no handshake: {ended:?}");
+}
+
+#[tokio::test]
 async fn without_a_name_there_is_no_turn_on_the_port() {
     let files = Files::new();
     let server = server(&files, &[]);

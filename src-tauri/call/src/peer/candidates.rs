@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit};
 use webrtc::runtime::Runtime;
 
-use super::checks::CandidateQueue;
+use super::checks::{CandidateQueue, Gate};
 use super::privacy::Disclosure;
 use super::workarounds::RemoteCandidates;
 
@@ -18,6 +18,8 @@ pub(super) struct Candidates {
     known: RemoteCandidates,
     /// Which of them may be checked.
     disclosure: Disclosure,
+    /// Wants to know which of them belong to TURN servers.
+    gate: Arc<Mutex<Gate>>,
 }
 
 struct State {
@@ -36,6 +38,7 @@ impl Candidates {
         connection: Arc<dyn PeerConnection>,
         runtime: Arc<dyn Runtime>,
         disclosure: Disclosure,
+        gate: Arc<Mutex<Gate>>,
     ) -> Arc<Self> {
         let state = State {
             queue: CandidateQueue::new(),
@@ -50,6 +53,7 @@ impl Candidates {
             state: Mutex::new(state),
             known: RemoteCandidates::default(),
             disclosure,
+            gate,
         })
     }
 
@@ -113,7 +117,10 @@ impl Candidates {
                 return;
             };
 
-            self.known.add(&candidate.candidate);
+            if let Some((address, "relay")) = self.known.add(&candidate.candidate) {
+                self.gate.lock().on_relay_candidate(address);
+            }
+
             if let Err(error) = self.connection.add_ice_candidate(candidate).await {
                 tracing::debug!(%error, "the connection refused a candidate");
             }

@@ -156,7 +156,8 @@ impl Peer {
         config: PeerConfig,
         events: UnboundedSender<PeerEvent>,
     ) -> Result<Self, PeerError> {
-        Self::with_identity(config, events, Identity::new()?).await
+        let identity = Identity::new(config.relay_only)?;
+        Self::with_identity(config, events, identity).await
     }
 
     /// A fresh connection to the same partner in place of this one, as the same side: with the same
@@ -276,9 +277,12 @@ impl Peer {
             driver_end,
         ));
 
+        let servers = turn.for_library(&config.ice_servers);
+        turn.connect_ahead();
+        turn::look_up(&servers, &runtime);
         let connection = PeerConnectionBuilder::new()
             .with_configuration(setup::first_configuration(
-                &turn.for_library(&config.ice_servers),
+                &servers,
                 config.relay_only,
                 identity.certificate.clone(),
             ))
@@ -299,7 +303,12 @@ impl Peer {
         let connection: Arc<dyn PeerConnection> = Arc::new(connection);
         Ok(Self {
             tracks: Tracks::new(&connection, &config, identity.ssrcs),
-            candidates: Candidates::new(Arc::clone(&connection), runtime, disclosure),
+            candidates: Candidates::new(
+                Arc::clone(&connection),
+                runtime,
+                disclosure,
+                Arc::clone(&identity.gate),
+            ),
             connection,
             config,
             identity,

@@ -26,11 +26,11 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// A side that begins a call.
+    /// A side that begins a call. `is_relay_only`: it uses relay candidates only.
     ///
     /// # Errors
     /// [`PeerError::Connection`] if no certificate can be made.
-    pub(super) fn new() -> Result<Self, PeerError> {
+    pub(super) fn new(is_relay_only: bool) -> Result<Self, PeerError> {
         let (certificate, fingerprint) = certificate::generate()?;
         let audio: u32 = rand::random();
         Ok(Self {
@@ -39,7 +39,7 @@ impl Identity {
             // Two streams of one connection must not share one.
             ssrcs: [audio, audio ^ rand::random_range(1..=u32::MAX)],
             sent: Arc::default(),
-            gate: Arc::new(Mutex::new(Gate::new())),
+            gate: Arc::new(Mutex::new(Gate::new(is_relay_only))),
         })
     }
 }

@@ -64,7 +64,8 @@ pub(super) fn settings(relay_only: bool, has_turn: bool, mdns: MulticastDnsMode)
         .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(MAX_CHANNEL_MESSAGE))
         .with_srflx_acceptance_min_wait(Some(srflx_wait))
         .with_prflx_acceptance_min_wait(Some(prflx_wait))
-        .with_relay_acceptance_min_wait(relay_only.then_some(Duration::ZERO))
+        // `checks/relay_hold.rs` knows better how long.
+        .with_relay_acceptance_min_wait(Some(Duration::ZERO))
         .build()
 }
 

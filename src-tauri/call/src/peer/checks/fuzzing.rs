@@ -17,7 +17,7 @@ use super::stun;
 /// If more is remembered than is allowed.
 pub fn datagrams(mut input: &[u8]) {
     let mut now = Instant::now();
-    let mut gate = Gate::new();
+    let mut gate = Gate::new(false);
     let mut route = RouteWatch::default();
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000));
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::nomination::Nomination;
+use super::relay_hold::RelayHold;
 use super::stun::{End, IceMessage, Transaction};
 use crate::bucket::{Bucket, Rate};
 
@@ -51,16 +52,26 @@ pub(super) type Pair = (SocketAddr, End);
 #[derive(Debug)]
 pub(in crate::peer) struct Gate {
     pairs: HashMap<Pair, State>,
-    /// Checks on their way.
-    pending: VecDeque<(Transaction, Pair)>,
+    pending: VecDeque<Pending>,
     /// The user name of the newest check: another one begins another generation.
     generation: Vec<u8>,
     nomination: Nomination,
+    relay_hold: RelayHold,
+    /// This side controls ICE, as its newest check says.
+    controls: bool,
     pace: Bucket,
     budget: Bucket,
     sources: Bucket,
     /// When a pair's first check last found no place in the pace.
     first_waits: Option<Instant>,
+}
+
+/// A check on its way.
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    transaction: Transaction,
+    pair: Pair,
+    sent: Instant,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -94,8 +105,8 @@ impl State {
 }
 
 impl Gate {
-    /// Nothing has been sent yet.
-    pub(in crate::peer) fn new() -> Self {
+    /// Nothing has been sent yet. `is_relay_only`: this side uses relay candidates only.
+    pub(in crate::peer) fn new(is_relay_only: bool) -> Self {
         let bucket = |capacity, per_second| {
             Bucket::new(Rate {
                 capacity,
@@ -107,6 +118,8 @@ impl Gate {
             pending: VecDeque::new(),
             generation: Vec::new(),
             nomination: Nomination::default(),
+            relay_hold: RelayHold::new(is_relay_only),
+            controls: false,
             pace: bucket(BURST, 1.0 / PACE.as_secs_f64()),
             budget: bucket(BUDGET, BUDGET_PER_SECOND),
             sources: bucket(SOURCES, SOURCES_PER_SECOND),
@@ -117,6 +130,11 @@ impl Gate {
     /// The partner's description has come. `is_lite`: it never checks (RFC 8445 §2.5).
     pub(in crate::peer) fn on_description(&mut self, is_lite: bool) {
         self.nomination.on_description(is_lite);
+    }
+
+    /// The partner has a relay candidate with this address, which is about to be checked.
+    pub(in crate::peer) fn on_relay_candidate(&mut self, address: SocketAddr) {
+        self.relay_hold.on_relay_candidate(address);
     }
 
     /// Whether the partner has answered a check of this generation or an earlier one.
@@ -130,18 +148,20 @@ impl Gate {
             transaction,
             username,
             nominates,
+            controls,
         } = message
         else {
             return true;
         };
 
         // A socket that was not ready gets the same one again.
-        if self.pending.back() == Some(&(transaction, pair)) {
+        let newest = self.pending.back();
+        if newest.is_some_and(|newest| (newest.transaction, newest.pair) == (transaction, pair)) {
             return true;
         }
 
         if self.generation != username {
-            self.begin_generation(username);
+            self.begin_generation(now, username);
         }
 
         let is_early = nominates && !self.nomination.may_leave(now);
@@ -153,7 +173,12 @@ impl Gate {
             self.pending.pop_front();
         }
 
-        self.pending.push_back((transaction, pair));
+        self.controls = controls;
+        self.pending.push_back(Pending {
+            transaction,
+            pair,
+            sent: now,
+        });
         true
     }
 
@@ -166,18 +191,19 @@ impl Gate {
 
         // Only who received the check can know its transaction, so that nobody answers in the name
         // of an address that is not theirs.
-        let sent = self
-            .pending
-            .iter()
-            .position(|(other, _)| *other == transaction);
-        if let Some((_, asked)) = sent.and_then(|at| self.pending.remove(at))
-            && let Some(state) = self.pairs.get_mut(&asked)
-        {
+        let mut pending = self.pending.iter();
+        let at = pending.position(|check| check.transaction == transaction);
+        let Some(check) = at.and_then(|at| self.pending.remove(at)) else {
+            return true;
+        };
+
+        if let Some(state) = self.pairs.get_mut(&check.pair) {
             state.answered = true;
             state.unanswered = 0;
         }
 
-        true
+        let kind = self.relay_hold.kind(check.pair.1);
+        !(self.controls && self.relay_hold.holds(now, kind, check.sent))
     }
 
     #[cfg(feature = "internals")]
@@ -198,6 +224,11 @@ impl Gate {
         let is_trusted = state.answered && state.unanswered < CREDIT;
         if !is_trusted && !self.pay(now, &state) {
             return false;
+        }
+
+        if state.due.is_none() {
+            let kind = self.relay_hold.kind(pair.1);
+            self.relay_hold.on_first_check(now, kind);
         }
 
         let doublings = (state.unanswered + 1).saturating_sub(QUICK_CHECKS);
@@ -263,9 +294,10 @@ impl Gate {
     }
 
     /// ICE has restarted: all pairs are checked anew.
-    fn begin_generation(&mut self, username: &[u8]) {
+    fn begin_generation(&mut self, now: Instant, username: &[u8]) {
         self.generation = username.to_vec();
         self.nomination.begin_generation(username);
+        self.relay_hold.begin_generation(now);
         self.pairs.retain(|_, state| state.answered);
         for state in self.pairs.values_mut() {
             *state = State {
@@ -306,7 +338,7 @@ mod tests {
     impl Rig {
         fn new() -> Self {
             Self {
-                gate: Gate::new(),
+                gate: Gate::new(false),
                 made: 0,
                 username: b"a:b".to_vec(),
             }
@@ -321,6 +353,7 @@ mod tests {
                 transaction,
                 username: &self.username,
                 nominates: false,
+                controls: true,
             };
             self.gate
                 .may_leave(now, pair, message)
@@ -338,6 +371,7 @@ mod tests {
                 transaction: [0xff; 12],
                 username: b"b:a",
                 nominates: false,
+                controls: false,
             };
             self.gate.may_enter(now, pair, message)
         }
@@ -482,12 +516,59 @@ mod tests {
             transaction: [1; 12],
             username: b"a:b",
             nominates: true,
+            controls: true,
         };
         assert!(rig.check(now, pair(0)).is_some(), "other checks do not");
         assert!(!rig.gate.may_leave(now, pair(0), nomination));
 
         rig.hear(now, pair(0));
         assert!(rig.gate.may_leave(now, pair(0), nomination));
+    }
+
+    #[test]
+    fn the_answer_of_a_relayed_pair_waits_for_direct_ones() {
+        let start = Instant::now();
+        let relay = SocketAddr::from(([203, 0, 113, 5], 50_000));
+        let server = SocketAddr::from(([203, 0, 113, 5], 3_478));
+        let through_own = End::Relayed {
+            server,
+            peer: relay,
+        };
+        for end in [End::Direct(relay), through_own] {
+            let mut rig = Rig::new();
+            rig.gate.on_relay_candidate(relay);
+            let relayed = (pair(0).0, end);
+            rig.check(start, pair(1)).expect("a direct one");
+            let check = rig.check(start, relayed).expect("a relayed one");
+            assert!(!rig.answer(start + 5 * MS, relayed, check), "{end:?}");
+
+            let later = start + 250 * MS;
+            let check = rig.check(later, relayed).expect("it has answered");
+            assert!(rig.answer(later + 5 * MS, relayed, check), "{end:?}");
+        }
+    }
+
+    #[test]
+    fn a_side_that_does_not_control_ice_knows_relayed_pairs_at_once() {
+        let now = Instant::now();
+        let mut gate = Gate::new(false);
+        let server = SocketAddr::from(([203, 0, 113, 5], 3_478));
+        let number = 0x4000;
+        let relayed = (pair(0).0, End::Channel { server, number });
+        for pair in [pair(1), relayed] {
+            let check = IceMessage::Check {
+                transaction: [7; 12],
+                username: b"a:b",
+                nominates: false,
+                controls: false,
+            };
+            assert!(gate.may_leave(now, pair, check));
+        }
+
+        let answer = IceMessage::Answer {
+            transaction: [7; 12],
+        };
+        assert!(gate.may_enter(now + MS, relayed, answer));
     }
 
     #[test]

@@ -8,7 +8,8 @@
 //! - [`CandidateQueue`] gives it the partner's candidates by priority, a few at a time.
 //! - [`Gate`] lets its checks pass at one pace, each pair at growing intervals, and not more in a
 //!   call than a budget allows. A pair that has answered is not held back. No pair is nominated
-//!   before the partner has checked one, too, or a second has passed.
+//!   before the partner has checked one, too, or a second has passed, and no relayed one before direct
+//!   ones have had their time.
 //!
 //! [`AddressFilter`] keeps the addresses of this machine from a partner who is a stranger, and
 //! [`RouteWatch`] sees what passes and judges the route that media takes.
@@ -22,6 +23,7 @@ mod fuzzing;
 mod gate;
 mod nomination;
 mod queue;
+mod relay_hold;
 mod route_watch;
 mod send_failures;
 mod socket;

@@ -23,6 +23,7 @@ const CHANNEL_NUMBER: u16 = 0x000c;
 const XOR_PEER_ADDRESS: u16 = 0x0012;
 const USE_CANDIDATE: u16 = 0x0025;
 const DATA: u16 = 0x0013;
+const ICE_CONTROLLING: u16 = 0x802a;
 
 /// Identifies a request; its answer carries the same one.
 pub(in crate::peer) type Transaction = [u8; 12];
@@ -58,6 +59,8 @@ pub(super) enum IceMessage<'a> {
         username: &'a [u8],
         /// The pair is to be used from now on (RFC 8445 §7.1.2).
         nominates: bool,
+        /// The side that sends it controls ICE (RFC 8445 §7.1.3).
+        controls: bool,
     },
     /// The answer to a check.
     Answer { transaction: Transaction },
@@ -167,6 +170,7 @@ fn binding<'a>(message: &Message<'a>) -> Option<IceMessage<'a>> {
             transaction,
             username: message.attribute(USERNAME)?,
             nominates: message.attribute(USE_CANDIDATE).is_some(),
+            controls: message.attribute(ICE_CONTROLLING).is_some(),
         }),
         BINDING_SUCCESS => Some(IceMessage::Answer { transaction }),
         _ => None,
@@ -344,6 +348,7 @@ mod tests {
             transaction: [7; 12],
             username: b"them:us",
             nominates: false,
+            controls: false,
         };
         assert_eq!(
             ice_message(server(), &check(7)),
@@ -361,12 +366,17 @@ mod tests {
 
     #[test]
     fn nominations_are_found() {
-        let attributes: [(u16, &[u8]); 2] = [(USERNAME, b"them:us"), (USE_CANDIDATE, b"")];
+        let attributes: [(u16, &[u8]); 3] = [
+            (USERNAME, b"them:us"),
+            (USE_CANDIDATE, b""),
+            (ICE_CONTROLLING, &[7; 8]),
+        ];
         let nomination = message(BINDING_REQUEST, 7, &attributes);
         let found = IceMessage::Check {
             transaction: [7; 12],
             username: b"them:us",
             nominates: true,
+            controls: true,
         };
         assert_eq!(
             ice_message(server(), &nomination),

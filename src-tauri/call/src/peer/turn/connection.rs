@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tandem_signaling::client::{ClientError, TurnConnection, connect_to_turn};
+use tandem_signaling::ServerUrl;
+use tandem_signaling::client::{ClientError, TrustedRoots, TurnConnection, connect_to_turn};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -14,7 +15,7 @@ use super::queue::{Inbox, Outbox};
 use super::{Turn, refusal};
 
 /// For TCP, TLS and a proxy together.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 /// For the last messages and the end of TLS, once the socket is gone.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How much is read at once, bytes.
@@ -23,7 +24,7 @@ const READ: usize = 16 * 1_024;
 /// Why there is no connection, or why it ended. Without the server's address, which must not be in a
 /// log.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(super) enum Failure {
     #[error("no TURN server with this number")]
     Unknown,
     #[error("it does not answer in time")]
@@ -52,7 +53,7 @@ pub(super) async fn run(
 
     let result = match result {
         Ok(Some(connection)) => {
-            turn.set_local(stand_in, connection.local);
+            turn.on_connected(stand_in, connection.local);
             carry(connection, &turn, stand_in, &outbox, &inbox).await
         }
         Ok(None) => Ok(()),
@@ -82,8 +83,24 @@ async fn connect(turn: &Turn, stand_in: SocketAddr) -> Result<Option<TurnConnect
         return Ok(None);
     }
 
-    match timeout(CONNECT_TIMEOUT, connect_to_turn(&server, &turn.roots)).await {
-        Ok(connection) => connection.map(Some).map_err(Failure::Connect),
+    if let Some(ahead) = turn.take_ahead(stand_in) {
+        match ahead.await {
+            // What has failed at once may work now.
+            Err(failure) if !matches!(failure, Failure::Timeout) => {}
+            result => return result.map(Some),
+        }
+    }
+
+    open(&server, &turn.roots).await.map(Some)
+}
+
+/// A connection to a server.
+pub(super) async fn open(
+    server: &ServerUrl,
+    roots: &TrustedRoots,
+) -> Result<TurnConnection, Failure> {
+    match timeout(CONNECT_TIMEOUT, connect_to_turn(server, roots)).await {
+        Ok(connection) => connection.map_err(Failure::Connect),
         Err(_) => Err(Failure::Timeout),
     }
 }

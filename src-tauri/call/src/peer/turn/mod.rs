@@ -9,37 +9,46 @@
 //!   send there, so that the library forgets the server ([`refusal`]).
 //! - UDP is better than TCP, and that better than TLS, so the worse ones begin later, and not at all if a
 //!   better one has given an address by then.
+//! - Where no better one is named, the connection begins with the call ([`ahead`]).
 //! - A request with a nonce that is too old is repeated with another one ([`stale_nonce`]).
 //! - A connection that ends takes its allocation with it. If media goes through it, another route is
 //!   looked for at once.
 
+mod ahead;
 mod connection;
 pub(crate) mod framing;
+mod head_start;
 #[cfg(test)]
 mod lifetime_tests;
+mod names;
 mod queue;
 mod refusal;
 mod socket;
 mod stale_nonce;
+#[cfg(test)]
+mod stream_tests;
 mod url;
 mod watch;
 
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use tandem_signaling::ServerUrl;
 use tandem_signaling::client::TrustedRoots;
-use tokio::time::sleep;
 use webrtc::peer_connection::RTCIceServer;
 
+use self::ahead::Ahead;
+use self::names::Names;
 use self::stale_nonce::Passwords;
 use self::url::{TurnTransport, TurnUrl, is_stun};
 use self::watch::TurnWatch;
 use super::checks::RouteWatch;
 
+pub(super) use self::names::{Found, look_up};
 pub(super) use self::socket::TurnSocket;
 pub(crate) use self::url::is_usable;
 
@@ -51,10 +60,6 @@ const MAX_SERVERS: usize = 8;
 
 /// RFC 6762 §3.
 const MULTICAST_DNS_PORT: u16 = 5353;
-
-/// How much later than the better ones a server over the next transport begins: they answer after two
-/// round trips.
-const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Why no TURN server has given this side an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +81,7 @@ pub(super) struct Turn {
     sockets: Mutex<Vec<SocketAddr>>,
     watch: Mutex<TurnWatch>,
     passwords: Mutex<Passwords>,
+    names: Names,
     route: Arc<Mutex<RouteWatch>>,
     /// The connection that media went through has ended.
     has_lost_route: Mutex<bool>,
@@ -88,6 +94,8 @@ struct Server {
     url: TurnUrl,
     /// Where its connection leaves this machine.
     local: Option<IpAddr>,
+    /// A connection that the library has not asked for yet.
+    ahead: Option<Ahead>,
 }
 
 impl fmt::Debug for Turn {
@@ -113,6 +121,7 @@ impl Turn {
             sockets: Mutex::default(),
             watch: Mutex::default(),
             passwords: Mutex::default(),
+            names: Names::default(),
             route,
             has_lost_route: Mutex::default(),
             has_udp,
@@ -153,7 +162,11 @@ impl Turn {
             Some(index) => index,
             None if servers.len() == MAX_SERVERS => return None,
             None => {
-                servers.push(Server { url, local: None });
+                servers.push(Server {
+                    url,
+                    local: None,
+                    ahead: None,
+                });
                 servers.len() - 1
             }
         };
@@ -224,38 +237,6 @@ impl Turn {
         best == Some(&local)
     }
 
-    /// Waits until the better servers have had their head start. Returns `false` if one of them has
-    /// given an address.
-    async fn is_needed(&self, stand_in: SocketAddr) -> bool {
-        let Some(transport) = self.transport(stand_in) else {
-            return false;
-        };
-
-        let better = self.better_than(transport);
-        let head_start = HEAD_START * u32::try_from(better.len()).unwrap_or(0);
-        sleep(head_start).await;
-        let is_better = |server| {
-            let transport = self.transport(server).unwrap_or(TurnTransport::Udp);
-            better.contains(&transport)
-        };
-        !self.watch.lock().has_allocated(is_better)
-    }
-
-    /// The transports of this connection's servers that are better than this one.
-    fn better_than(&self, transport: TurnTransport) -> Vec<TurnTransport> {
-        let has_tcp = {
-            let servers = self.servers.lock();
-            let mut transports = servers.iter().map(|server| server.url.transport);
-            transports.any(|transport| transport == TurnTransport::Tcp)
-        };
-        let known = [
-            self.has_udp.then_some(TurnTransport::Udp),
-            has_tcp.then_some(TurnTransport::Tcp),
-        ];
-        let better = known.into_iter().flatten();
-        better.filter(|better| *better < transport).collect()
-    }
-
     fn on_sent(&self, now: Instant, server: SocketAddr, datagram: &[u8]) {
         if can_be_allocation(datagram) {
             self.watch.lock().on_sent(now, server, datagram);
@@ -266,6 +247,12 @@ impl Turn {
         if can_be_allocation(datagram) {
             self.watch.lock().on_received(server, datagram);
         }
+    }
+
+    /// There is a connection to this server.
+    fn on_connected(&self, stand_in: SocketAddr, local: Option<IpAddr>) {
+        self.set_local(stand_in, local);
+        self.watch.lock().on_connected(stand_in);
     }
 
     /// There is no connection between these addresses any more, or none could be made.
@@ -294,6 +281,18 @@ impl Turn {
     /// ICE restarts: other sockets look for a route, perhaps in another network.
     pub(super) fn start_over(&self) {
         self.watch.lock().start_over();
+        self.names.start_over();
+    }
+
+    /// The addresses of a server of the library's, that `resolver` finds.
+    pub(super) async fn resolve(
+        &self,
+        place: &str,
+        resolver: impl FnOnce(String) -> Found,
+    ) -> io::Result<Vec<SocketAddr>> {
+        self.names
+            .resolve(place, self.is_udp_only(), resolver)
+            .await
     }
 }
 
@@ -338,8 +337,6 @@ fn index(stand_in: SocketAddr) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::disallowed_methods, reason = "tests measure virtual time")]
-
     use super::*;
 
     fn turn(servers: &[RTCIceServer]) -> Arc<Turn> {
@@ -451,33 +448,5 @@ mod tests {
         assert_eq!(carriers().collect::<Vec<_>>(), [&at("192.0.2.7:3")]);
         turn.remove_socket(at("192.0.2.7:3"));
         assert_eq!(carriers().collect::<Vec<_>>(), [&at("127.0.0.1:1")]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn worse_transports_begin_later_and_only_if_there_is_a_need() {
-        let offered = [entry(&[
-            "turn:a.example",
-            "turn:a.example?transport=tcp",
-            "turns:a.example",
-        ])];
-        let turn = turn(&offered);
-        turn.for_library(&offered);
-        let at = |index| SocketAddr::from(([240, 0, 0, index], STAND_IN_PORT));
-
-        let start = tokio::time::Instant::now();
-        assert!(turn.is_needed(at(1)).await);
-        assert_eq!(start.elapsed(), HEAD_START, "after UDP");
-        let start = tokio::time::Instant::now();
-        assert!(turn.is_needed(at(2)).await);
-        assert_eq!(start.elapsed(), 2 * HEAD_START, "after UDP and TCP");
-
-        let mut request = vec![0, 3, 0, 0, 0x21, 0x12, 0xa4, 0x42];
-        request.resize(20, 7);
-        let mut success = request.clone();
-        success[0] = 1;
-        turn.on_sent(start.into_std(), at(1), &request);
-        turn.on_received(at(1), &success);
-        assert!(!turn.is_needed(at(2)).await, "TCP has answered");
-        assert!(turn.is_needed(at(1)).await, "it is no better than itself");
     }
 }

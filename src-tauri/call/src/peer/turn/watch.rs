@@ -39,6 +39,8 @@ struct Asked {
     since: Instant,
     /// Requests with credentials. Without them every server refuses, once.
     proven: VecDeque<Transaction>,
+    /// It has answered anything, or has taken a connection.
+    is_there: bool,
     outcome: Outcome,
 }
 
@@ -67,6 +69,7 @@ impl TurnWatch {
         let asked = self.servers.entry(server).or_insert_with(|| Asked {
             since: now,
             proven: VecDeque::new(),
+            is_there: false,
             outcome: Outcome::Waiting,
         });
         if message.attribute(USERNAME).is_none() {
@@ -88,10 +91,10 @@ impl TurnWatch {
 
         let outcome = if allocate(datagram, ALLOCATE_SUCCESS).is_some() {
             Outcome::Allocated
-        } else if let Some(error) = allocate(datagram, ALLOCATE_ERROR)
-            && asked.proven.contains(&error.transaction)
-        {
+        } else if let Some(error) = allocate(datagram, ALLOCATE_ERROR) {
             match code(&error) {
+                // Every server refuses a request without credentials.
+                _ if !asked.proven.contains(&error.transaction) => Outcome::Waiting,
                 Some(code) if REFUSALS.contains(&code) => Outcome::Refused,
                 _ => Outcome::Failed,
             }
@@ -99,7 +102,16 @@ impl TurnWatch {
             return;
         };
 
+        asked.is_there = true;
+
         asked.outcome = asked.outcome.max(outcome);
+    }
+
+    /// There is a connection to `server`.
+    pub(super) fn on_connected(&mut self, server: SocketAddr) {
+        if let Some(asked) = self.servers.get_mut(&server) {
+            asked.is_there = true;
+        }
     }
 
     /// `server` cannot be reached.
@@ -109,12 +121,19 @@ impl TurnWatch {
             && matches!(asked.outcome, Outcome::Waiting | Outcome::Allocated)
         {
             asked.outcome = Outcome::Unreachable;
+            asked.is_there = false;
         }
     }
 
     /// Other sockets ask from now on, perhaps in another network.
     pub(super) fn start_over(&mut self) {
         self.servers.clear();
+    }
+
+    /// Whether one of the servers that match `of` has shown that it is there.
+    pub(super) fn has_answered(&self, of: impl Fn(SocketAddr) -> bool) -> bool {
+        let mut servers = self.servers.iter();
+        servers.any(|(server, asked)| asked.is_there && of(*server))
     }
 
     /// Whether one of the servers that match `of` has given this side an address.
@@ -269,6 +288,22 @@ mod tests {
         assert!(!has_allocated(&watch));
         watch.on_received(server(1), &success(1));
         assert!(!has_allocated(&watch), "an answer to another socket");
+    }
+
+    #[test]
+    fn any_answer_is_a_sign_of_life() {
+        let (mut watch, now) = (TurnWatch::default(), Instant::now());
+        let has_answered = |watch: &TurnWatch| watch.has_answered(|of| of == server(1));
+        watch.on_sent(now, server(1), &request(1, false));
+        watch.on_sent(now, server(2), &request(2, false));
+        watch.on_received(server(2), &error(2, 401));
+        assert!(!has_answered(&watch), "another server's");
+        watch.on_received(server(1), &error(1, 401));
+        assert!(has_answered(&watch));
+        watch.on_unreachable(server(1));
+        assert!(!has_answered(&watch));
+        watch.on_connected(server(1));
+        assert!(has_answered(&watch), "a connection is one, too");
     }
 
     #[test]

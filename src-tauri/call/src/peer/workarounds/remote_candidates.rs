@@ -41,11 +41,12 @@ struct Candidates {
 }
 
 impl RemoteCandidates {
-    /// Adds a `candidate-attribute` (RFC 8839 §5.1).
-    pub(in crate::peer) fn add(&self, line: &str) {
-        if let Some((address, kind)) = address_and_type(line) {
-            self.candidates.lock().types.insert(address, kind);
-        }
+    /// Adds a `candidate-attribute` (RFC 8839 §5.1). Returns its address and type, unless it has a name in
+    /// place of an address.
+    pub(in crate::peer) fn add(&self, line: &str) -> Option<(SocketAddr, &'static str)> {
+        let (address, kind) = address_and_type(line)?;
+        self.candidates.lock().types.insert(address, kind);
+        Some((address, kind))
     }
 
     /// ICE has restarted. The known types stay, because media continues over those addresses.

@@ -31,6 +31,7 @@ use super::super::driver_end::DriverEnd;
 use super::done::HandshakeDone;
 use super::socket::HandshakeSocket;
 use crate::peer::sockets::Sockets;
+use crate::peer::turn::Found;
 
 /// The longest sleep until the connection is up.
 const MAX_SLEEP: Duration = Duration::from_millis(5);
@@ -118,7 +119,10 @@ impl Runtime for HandshakeRuntime {
     }
 
     fn resolve_host<'a>(&'a self, host: &'a str) -> Boxed<'a, io::Result<Vec<SocketAddr>>> {
-        self.inner.resolve_host(host)
+        let inner = Arc::clone(&self.inner);
+        let resolver =
+            |place: String| -> Found { Box::pin(async move { inner.resolve_host(&place).await }) };
+        Box::pin(self.sockets.turn.resolve(host, resolver))
     }
 
     fn now(&self) -> Instant {
@@ -163,7 +167,7 @@ mod tests {
             are_systems: true,
             link_local: LinkLocal::none(),
             turn: Turn::new(&[], TrustedRoots::default(), Arc::default()),
-            gate: Arc::new(Mutex::new(Gate::new())),
+            gate: Arc::new(Mutex::new(Gate::new(false))),
             route: Arc::default(),
             failures: Arc::default(),
         };
