@@ -1,7 +1,11 @@
 //! A call between the window and a guest in a browser, each behind a network of its own that changes.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::print_stdout, reason = "tests print what they measure")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "tests run in real time, and print what they measure"
+)]
 
 use std::path::PathBuf;
 use std::thread;
@@ -178,7 +182,7 @@ fn goes_on_with(kind: Kind) {
     assert!(!shown.overlays.is_empty(), "it was shown: {shown:?}");
 
     let shown = rig.change("a server that is gone", TANDEM, |rig| {
-        drop(rig.server.take())
+        drop(rig.server.take());
     });
     assert!(shown.overlays.is_empty(), "the call goes on: {shown:?}");
 }
