@@ -119,6 +119,13 @@ fn assert_relayed(outcomes: &[Outcome], transport: &str) {
         );
         let frames = outcome.figure("/video/received/frames");
         assert!(frames > 10.0, "video flows, not {frames} frames");
+        for address in ["10.9.0.2", "240.0.0."] {
+            assert!(
+                !outcome.log.contains(address),
+                "the log names no TURN server ({address}):\n{}",
+                outcome.log
+            );
+        }
 
         let timing = |name: &str| outcome.figure(&format!("/timingsMs/{name}"));
         let connecting = timing("connected") - timing("matched");

@@ -50,9 +50,10 @@ fn make(path: &Path, bytes: &[u8; KEY_BYTES]) -> io::Result<()> {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
 
-    let temporary = path.with_added_extension(format!("{}.new", std::process::id()));
+    // Not the process id: in two containers that share a volume it may be the same.
+    let temporary = path.with_added_extension(format!("{:016x}.new", rand::random::<u64>()));
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
 

@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
-/// Calls to remember, at 30 bytes each. With credentials that are valid for an hour, that is 72 calls that
+/// Calls to remember, at 42 bytes each. With credentials that are valid for an hour, that is 72 calls that
 /// end per second; beyond, the oldest are forgotten. The quotas hold for whoever uses them then.
 const MAX_SESSIONS: usize = 1 << 18;
 /// Users to remember, of their own: calls that end by the thousand must not push out a ban.
@@ -60,7 +60,8 @@ impl Revoked {
         }
     }
 
-    pub(crate) fn add(&mut self, revocation: &Revocation, now: Instant) {
+    /// Returns whether it is new.
+    pub(crate) fn add(&mut self, revocation: &Revocation, now: Instant) -> bool {
         let until = now + self.lifetime;
         match revocation {
             Revocation::Session(id) => self.sessions.add(self.hasher.hash_one(&**id), until),
@@ -105,15 +106,19 @@ impl Remembered {
     }
 
     /// Remembers an id. Nobody gets credentials for it any more, so a second time changes nothing.
-    fn add(&mut self, id: u64, until: Instant) {
-        if !self.known.insert(id) {
-            return;
+    /// Returns whether it is new.
+    fn add(&mut self, id: u64, until: Instant) -> bool {
+        if self.known.contains(&id) {
+            return false;
         }
 
-        self.order.push_back((until, id));
-        if self.order.len() > self.capacity {
+        // First, so that no table has to grow for one more.
+        if self.order.len() == self.capacity {
             self.forget_oldest();
         }
+        self.known.insert(id);
+        self.order.push_back((until, id));
+        true
     }
 
     fn forget_expired(&mut self, now: Instant) {

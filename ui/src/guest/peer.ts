@@ -41,6 +41,8 @@ export class Peer {
   readonly #fresh = new FreshConnections();
   /** The tracks in `remote` are those of the connection before. */
   #isStale = false;
+  /** What this side last described itself with: every later description is compared with that. */
+  #described: string | undefined = undefined;
   readonly #check: CodeCheck;
   readonly #events: PeerEvents;
   /** What came before the partner was verified. */
@@ -139,14 +141,15 @@ export class Peer {
   /** Puts a fresh connection into the place of one that the partner cannot use any more. */
   #renew(): void {
     const old = this.#connection;
-    const before = old.localDescription?.sdp;
+    // One that has not answered yet has no description of its own.
+    this.#described = old.localDescription?.sdp ?? this.#described;
     this.#servers = this.#freshServers ?? this.#servers;
     this.#freshServers = null;
     this.#senders = {};
     this.#channel = null;
     this.#held.length = 0;
     this.#isStale = true;
-    [this.#connection, this.#negotiation] = this.#begin(before);
+    [this.#connection, this.#negotiation] = this.#begin(this.#described);
     old.close();
   }
 

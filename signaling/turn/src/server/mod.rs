@@ -251,8 +251,14 @@ impl Server {
     /// Refuses the credentials of these calls and users from now on. Ends what was given to a user at once,
     /// and what was given for a call after [`FAREWELL`].
     pub fn revoke(&mut self, revocations: &[Revocation], now: Instant, sockets: &mut impl Sockets) {
+        let mut is_new = false;
         for revocation in revocations {
-            self.revoked.add(revocation, now);
+            is_new |= self.revoked.add(revocation, now);
+        }
+
+        // Whoever ends the same call again and again costs no look at all allocations.
+        if !is_new {
+            return;
         }
 
         // One look at all allocations, for however many revocations.

@@ -89,6 +89,12 @@ impl CallMachine {
         }
     }
 
+    /// Whether the signaling server has this client registered, as far as it is known.
+    #[must_use]
+    pub(crate) fn is_registered(&self) -> bool {
+        self.registered
+    }
+
     /// The peer connection that is open now.
     #[must_use]
     pub(crate) fn peer(&self) -> Option<PeerId> {
@@ -371,7 +377,7 @@ impl CallMachine {
             Input::PeerConnected(peer) => self.peer_connected(now, peer),
             Input::PeerFailed(peer) => self.peer_failed(now, peer),
             Input::PeerClosed(peer) => self.peer_closed(now, peer),
-            Input::PeerFaulted(peer, PeerFault::Internal) => self.peer_broken(peer),
+            Input::PeerFaulted(peer, PeerFault::Internal) => self.peer_broken(now, peer),
             Input::PeerFaulted(peer, fault) if self.peer() == Some(peer) => self.end(match fault {
                 PeerFault::BadDescription => EndCode::BadDescription,
                 PeerFault::NoCommonCodec => EndCode::NoCommonCodec,

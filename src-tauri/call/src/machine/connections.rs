@@ -26,6 +26,10 @@ const FUTILE_RESTARTS: u32 = 2;
 /// A restart that has brought nothing this long after its answer was one of them. Media takes less than
 /// half a second.
 const FUTILE_AFTER: Duration = Duration::from_secs(5);
+/// A fresh connection that breaks this soon is as bad as the one before.
+const SHORT_LIVED: Duration = Duration::from_secs(30);
+/// After so many of them in a row, another one would not help either.
+const MAX_SHORT_LIVED: u32 = 10;
 /// After so many restarts in a row that could not be made, the reason lasts.
 const FAILED_RESTARTS: u32 = 2;
 
@@ -44,6 +48,10 @@ pub(super) struct Connections {
     /// This side makes no fresh connection before.
     earliest: Instant,
     taken: Bucket,
+    /// When the present one was begun.
+    begun_at: Instant,
+    /// Connections in a row that broke soon after they were begun.
+    short_lived: u32,
 }
 
 impl Connections {
@@ -58,6 +66,8 @@ impl Connections {
             failed_restarts: 0,
             earliest: now,
             taken: Bucket::new(TAKEN),
+            begun_at: now,
+            short_lived: 0,
         }
     }
 
@@ -78,7 +88,7 @@ impl Connections {
 
     /// Whether a fresh connection may take the place of the present one.
     pub(super) fn can_be_replaced(&self) -> bool {
-        self.partner_can && self.number < u32::MAX
+        self.partner_can && self.number < u32::MAX && self.short_lived < MAX_SHORT_LIVED
     }
 
     /// Whether one has to: restarting ICE does not help.
@@ -94,8 +104,13 @@ impl Connections {
     }
 
     /// The present one cannot be used any more.
-    pub(super) fn on_broken(&mut self) {
-        self.is_broken = true;
+    pub(super) fn on_broken(&mut self, now: Instant) {
+        if std::mem::replace(&mut self.is_broken, true) {
+            return;
+        }
+
+        let is_short = now.saturating_duration_since(self.begun_at) < SHORT_LIVED;
+        self.short_lived = if is_short { self.short_lived + 1 } else { 0 };
     }
 
     /// A packet of the partner has arrived.
@@ -143,6 +158,7 @@ impl Connections {
 
     fn begin(&mut self, now: Instant, number: u32) {
         self.number = number;
+        self.begun_at = now;
         self.is_broken = false;
         self.on_heard();
         self.earliest = now + MADE_EVERY;

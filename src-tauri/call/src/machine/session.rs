@@ -238,8 +238,10 @@ impl Session {
     }
 
     /// The peer connection cannot be used any more.
-    pub(super) fn on_broken(&mut self) {
-        self.connections.on_broken();
+    pub(super) fn on_broken(&mut self, now: Instant) {
+        // An offer of it is void, so that of the partner's own fresh connection collides with nothing.
+        self.offering = false;
+        self.connections.on_broken(now);
     }
 
     /// When to make a fresh connection: once the present one, or an offer of one that has no answer,

@@ -8,7 +8,7 @@ use webrtc::runtime::Runtime;
 
 use super::checks::{CandidateQueue, Gate};
 use super::privacy::Disclosure;
-use super::workarounds::RemoteCandidates;
+use super::workarounds::{RemoteCandidates, address_and_type};
 
 /// Gives the ICE agent the partner's candidates as the [`CandidateQueue`] says.
 pub(super) struct Candidates {
@@ -92,6 +92,11 @@ impl Candidates {
             return true;
         }
 
+        // At once: its turn comes last, and the partner may check from there before.
+        if let Some((address, "relay")) = address_and_type(&line) {
+            self.gate.lock().on_relay_candidate(address);
+        }
+
         let is_kept = self.state.lock().queue.add(&line, candidate);
         self.hand_over().await;
         self.wait();
@@ -117,10 +122,7 @@ impl Candidates {
                 return;
             };
 
-            if let Some((address, "relay")) = self.known.add(&candidate.candidate) {
-                self.gate.lock().on_relay_candidate(address);
-            }
-
+            self.known.add(&candidate.candidate);
             if let Err(error) = self.connection.add_ice_candidate(candidate).await {
                 tracing::debug!(%error, "the connection refused a candidate");
             }

@@ -131,6 +131,9 @@ pub struct Peer {
     prepared: bool,
     /// An offer of this side waits for its answer.
     is_offering: bool,
+    /// The servers that the library knows.
+    servers: Vec<RTCIceServer>,
+    runtime: Arc<dyn Runtime>,
     /// For the next ICE restart.
     fresh_servers: Option<Vec<RTCIceServer>>,
     /// The candidates that the partner knows.
@@ -305,7 +308,7 @@ impl Peer {
             tracks: Tracks::new(&connection, &config, identity.ssrcs),
             candidates: Candidates::new(
                 Arc::clone(&connection),
-                runtime,
+                Arc::clone(&runtime),
                 disclosure,
                 Arc::clone(&identity.gate),
             ),
@@ -319,6 +322,8 @@ impl Peer {
             declared,
             prepared: false,
             is_offering: false,
+            servers,
+            runtime,
             fresh_servers: None,
             sent_candidates,
             uses_mdns,
@@ -374,12 +379,18 @@ impl Peer {
     async fn start_over(&mut self) -> Result<(), PeerError> {
         self.sent_candidates.forget();
         self.turn.start_over();
-        let Some(servers) = self.fresh_servers.take() else {
-            return Ok(());
-        };
+        let fresh = self.fresh_servers.take();
+        let is_changed = fresh.is_some();
+        if let Some(servers) = fresh {
+            self.servers = self.turn.for_library(&servers);
+        }
 
-        let servers = self.turn.for_library(&servers);
-        let changed = setup::configuration(&servers, self.config.relay_only);
+        turn::look_up(&self.servers, &self.runtime);
+        if !is_changed {
+            return Ok(());
+        }
+
+        let changed = setup::configuration(&self.servers, self.config.relay_only);
         self.connection
             .set_configuration(changed)
             .await

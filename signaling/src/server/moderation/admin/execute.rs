@@ -89,14 +89,14 @@ async fn ban(shared: &Arc<Shared>, who: String, seconds: Option<u64>) -> Result<
         banned.map_err(|_| "there are too many bans: lift some".to_owned())
     };
     let until = ban(peer)?;
-    if let Some(peer) = moved_to {
-        ban(peer)?;
-    }
+    let second = moved_to.map(ban).transpose();
 
     let ended = shared.enforce_bans();
     // Before the answer: a ban that the operator was told of holds after a crash.
     shared.save_bans().await;
     tracing::info!(%peer, ended, "the operator has banned a client");
+    // The first ban holds whatever became of the second.
+    second?;
     let mut answer = json!({
         "peer": peer,
         "untilMs": until,

@@ -28,15 +28,19 @@ impl CallMachine {
     }
 
     /// The peer connection broke down. If the partner can take a fresh one, the call goes on with that.
-    pub(super) fn peer_broken(&mut self, peer: PeerId) {
+    pub(super) fn peer_broken(&mut self, now: Instant, peer: PeerId) {
         if self.peer() != Some(peer) {
             return;
         }
 
-        match &mut self.state {
-            CallState::InCall(session) if session.can_be_replaced() => session.on_broken(),
-            _ => self.end(EndCode::ConnectionFailed),
+        if let CallState::InCall(session) = &mut self.state {
+            session.on_broken(now);
+            if session.can_be_replaced() {
+                return;
+            }
         }
+
+        self.end(EndCode::ConnectionFailed);
     }
 
     /// Makes a fresh connection if one is due.

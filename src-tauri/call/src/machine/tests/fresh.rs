@@ -231,6 +231,36 @@ fn an_offer_of_a_fresh_connection_that_is_lost_is_made_again_at_a_bounded_pace()
 }
 
 #[test]
+fn connections_that_come_up_and_break_again_end_the_call() {
+    let mut bench = Bench::renewable(true);
+    let mut made = 0;
+    let mut peer = 0;
+    while bench.ended_with().is_none() && made < 20 {
+        bench.feed(broken(peer));
+        let replaced = bench.pass(10 * SECOND);
+        let is_made = |effect: &&Effect| matches!(effect, Effect::ReplacePeer { .. });
+        if replaced.iter().any(|effect| is_made(&effect)) {
+            made += 1;
+        }
+        peer += 1;
+        bench.feed(answer_on(peer));
+        bench.feed(Input::PeerConnected(PeerId(peer)));
+    }
+
+    assert_eq!(bench.ended_with(), Some(EndCode::ConnectionFailed));
+}
+
+#[test]
+fn a_side_whose_own_fresh_connection_broke_takes_the_partners() {
+    let mut bench = Bench::renewable(true);
+    bench.feed(broken(0));
+    bench.feed(broken(1));
+    let taken = bench.feed(offer_on(1));
+    let is_taken = |effect: &Effect| matches!(effect, Effect::ReplacePeer { number: 1, .. });
+    assert!(taken.iter().any(is_taken), "{taken:?}");
+}
+
+#[test]
 fn the_partners_fresh_connection_takes_the_place_of_the_present_one() {
     for initiator in [true, false] {
         let mut bench = Bench::renewable(initiator);

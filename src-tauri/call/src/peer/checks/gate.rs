@@ -542,7 +542,7 @@ mod tests {
             let check = rig.check(start, relayed).expect("a relayed one");
             assert!(!rig.answer(start + 5 * MS, relayed, check), "{end:?}");
 
-            let later = start + 250 * MS;
+            let later = start + 450 * MS;
             let check = rig.check(later, relayed).expect("it has answered");
             assert!(rig.answer(later + 5 * MS, relayed, check), "{end:?}");
         }

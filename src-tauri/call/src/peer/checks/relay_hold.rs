@@ -7,8 +7,8 @@
 //!
 //! How long that is follows from the relayed pairs themselves. They come last: a TURN server takes two round
 //! trips to give an address, and one more to let the partner's packets in. By the time a check through it is
-//! answered, each side has the other's direct candidates and checks them. Their answers take no longer
-//! than one through a TURN server, which is a detour.
+//! answered, each side usually has the other's direct candidates and checks them. Their answers take no
+//! longer than one through a TURN server, which is a detour.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -19,6 +19,10 @@ use super::stun::End;
 /// The least time in which a direct pair is to answer, from its first check: six checks of each side
 /// leave in it, so that at a loss of 20 % one pair in 400 is missed.
 const DIRECT_TIME: Duration = Duration::from_millis(200);
+/// A STUN request that got lost is repeated after 300 ms, by this side's library and by the partner's, and its
+/// answer may name the only direct route. So nothing relayed is used before that can have come, been passed on
+/// and been checked: this long and two round trips after ICE began.
+const STUN_TIME: Duration = Duration::from_millis(400);
 /// The longest that a relayed pair waits after its first answer, whatever the partner still names. The
 /// agent gives up a pair after 1.8 s.
 const MAX_HOLD: Duration = Duration::from_secs(1);
@@ -113,7 +117,9 @@ impl RelayHold {
         let latest = since + MAX_HOLD;
         let direct_time = DIRECT_TIME.max(2 * round_trip);
         let direct = self.newest_direct.map(|newest| newest + direct_time);
+        let stun = self.began.map(|began| began + STUN_TIME + 2 * round_trip);
         let until = direct.unwrap_or(since).max(since + round_trip);
+        let until = until.max(stun.unwrap_or(since));
         self.is_over |= now >= until.min(latest);
         if !self.is_over {
             return true;
@@ -216,6 +222,22 @@ mod tests {
             !hold.holds(start, LocalRelay, start - 5 * MS),
             "relay-only mode"
         );
+    }
+
+    #[test]
+    fn a_stun_request_that_got_lost_has_time_to_be_repeated() {
+        let start = Instant::now();
+        let mut hold = RelayHold::new(false);
+        hold.begin_generation(start);
+        hold.on_first_check(start + 80 * MS, Direct);
+        let passed = passes(&mut hold, start + 100 * MS, LocalRelay, 20 * MS);
+        assert_eq!(passed - start, STUN_TIME + 40 * MS);
+
+        let mut hold = RelayHold::new(false);
+        hold.begin_generation(start);
+        let late = start + 600 * MS;
+        let passed = passes(&mut hold, late, LocalRelay, 20 * MS);
+        assert_eq!(passed - late, TICK, "that time is over");
     }
 
     #[test]

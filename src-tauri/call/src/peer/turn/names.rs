@@ -27,8 +27,8 @@ use webrtc::runtime::Runtime;
 /// How long the library waits for the names of a call if there are servers that it needs none of them for:
 /// those over TCP and TLS.
 const LIMIT: Duration = Duration::from_secs(1);
-/// The same if there are not.
-const LIMIT_OF_UDP: Duration = Duration::from_secs(5);
+/// The same if there are not: the system's resolver repeats a request that got lost after 5 s.
+const LIMIT_OF_UDP: Duration = Duration::from_secs(7);
 /// More names are not looked up. A signaling server names a few.
 const MAX_NAMES: usize = 32;
 

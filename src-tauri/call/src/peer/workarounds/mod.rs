@@ -55,5 +55,5 @@ pub(super) use driver_end::DriverEnd;
 pub(super) use handshake::{HandshakeDone, HandshakeRuntime};
 pub(super) use link_local::LinkLocal;
 pub(super) use mdns::multicast_dns;
-pub(super) use remote_candidates::RemoteCandidates;
+pub(super) use remote_candidates::{RemoteCandidates, address_and_type};
 pub(super) use selected_pair::selected_pair;

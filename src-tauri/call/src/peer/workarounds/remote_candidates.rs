@@ -71,7 +71,7 @@ impl RemoteCandidates {
 }
 
 /// The address and the type of a UDP candidate. `None` for a host name, which says nothing here.
-fn address_and_type(line: &str) -> Option<(SocketAddr, &'static str)> {
+pub(in crate::peer) fn address_and_type(line: &str) -> Option<(SocketAddr, &'static str)> {
     let fields: Vec<&str> = line.split_ascii_whitespace().take(8).collect();
     let [_, _, transport, _, address, port, "typ", kind] = fields[..] else {
         return None;

@@ -366,6 +366,8 @@ impl Driver {
             }
             ClientEvent::Disconnected { error, retry_in } => {
                 let code = error.code();
+                // A connection that is refused ends no call: that goes on without the server.
+                let was_registered = self.machine.is_registered();
                 self.server.error = Some(error);
                 self.server.ice_servers.on_signaling_lost();
 
@@ -376,8 +378,12 @@ impl Driver {
                 });
 
                 match code {
-                    ClientErrorCode::Banned => self.feed(Input::Expelled(EndCode::Banned)),
-                    ClientErrorCode::Kicked => self.feed(Input::Expelled(EndCode::Kicked)),
+                    ClientErrorCode::Banned if was_registered => {
+                        self.feed(Input::Expelled(EndCode::Banned));
+                    }
+                    ClientErrorCode::Kicked if was_registered => {
+                        self.feed(Input::Expelled(EndCode::Kicked));
+                    }
                     _ => {}
                 }
             }
