@@ -233,21 +233,26 @@ fn an_offer_of_a_fresh_connection_that_is_lost_is_made_again_at_a_bounded_pace()
 #[test]
 fn connections_that_come_up_and_break_again_end_the_call() {
     let mut bench = Bench::renewable(true);
-    let mut made = 0;
+    let is_made = |effect: &Effect| matches!(effect, Effect::ReplacePeer { .. });
     let mut peer = 0;
-    while bench.ended_with().is_none() && made < 20 {
-        bench.feed(broken(peer));
-        let replaced = bench.pass(10 * SECOND);
-        let is_made = |effect: &&Effect| matches!(effect, Effect::ReplacePeer { .. });
-        if replaced.iter().any(|effect| is_made(&effect)) {
-            made += 1;
+    while peer < 20 {
+        let mut is_replaced = bench.feed(broken(peer)).iter().any(is_made);
+        if bench.ended_with().is_some() {
+            break;
         }
+
+        // One in ten seconds.
+        for _ in 0..11 {
+            is_replaced = is_replaced || bench.pass(SECOND).iter().any(is_made);
+        }
+        assert!(is_replaced, "connection {peer} is replaced");
         peer += 1;
         bench.feed(answer_on(peer));
         bench.feed(Input::PeerConnected(PeerId(peer)));
     }
 
     assert_eq!(bench.ended_with(), Some(EndCode::ConnectionFailed));
+    assert_eq!(peer, 9, "the tenth in a row");
 }
 
 #[test]
