@@ -256,7 +256,7 @@ impl Server {
             is_new |= self.revoked.add(revocation, now);
         }
 
-        // Whoever ends the same call again and again costs no look at all allocations.
+        // Ending the same call again and again must not cost a look at all allocations each time.
         if !is_new {
             return;
         }

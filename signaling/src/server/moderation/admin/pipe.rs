@@ -69,7 +69,7 @@ impl AdminSocket {
 
             if let Err(error) = waiting.connect().await {
                 tracing::warn!(kind = %error.kind(), "cannot accept an admin command");
-                // Whoever came has gone.
+                // The client has disconnected already.
                 let _ = waiting.disconnect();
                 sleep(ACCEPT_PAUSE).await;
                 continue;
