@@ -163,6 +163,20 @@ describe("everything can be reached and read", () => {
     }
   });
 
+  test("the self-view is beside the controls or above them, at every width", async () => {
+    for (const width of [360, 719, 720, 735, 800, 879, 880, 1100]) {
+      const size = { width, height: 860 };
+      await withPage(STATES["in-call"], { ...size, frames: false }, async (page) => {
+        await page.mouse.move(width / 2, 200);
+        const controls = await page.locator("#controls").boundingBox();
+        const selfView = await page.locator("#self-view").boundingBox();
+        const beside = controls.x + controls.width <= selfView.x;
+        const above = selfView.y + selfView.height <= controls.y;
+        assert.ok(beside || above, `${width} pixels wide`);
+      });
+    }
+  });
+
   test("the details of a connection, in the smallest window", async () => {
     const size = { width: 360, height: 480 };
     for (const textPx of [16, 32]) {
