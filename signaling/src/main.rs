@@ -188,6 +188,7 @@ enum Signal {
     /// Shut down.
     Stop,
     /// Reload the files.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "Windows has no signal for it"))]
     Reload,
 }
 

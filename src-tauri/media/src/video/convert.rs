@@ -5,7 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use mozjpeg::{CompInfoExt, Decompress};
 use yuv::{
     BufferStoreMut, YuvConversionMode, YuvError, YuvPackedImage, YuvPlanarImageMut, YuvRange,
-    YuvStandardMatrix, bgr_to_yuv420, rgb_to_yuv420, uyvy422_to_yuv420, yuyv422_to_yuv420,
+    YuvStandardMatrix, bgr_to_yuv420, bgra_to_yuv420, rgb_to_yuv420, uyvy422_to_yuv420,
+    yuyv422_to_yuv420,
 };
 
 use crate::frame::I420;
@@ -29,6 +30,8 @@ pub enum PixelFormat {
     Rgb24,
     /// The same in the other order.
     Bgr24,
+    /// Four bytes per pixel, the last one unused.
+    Bgra,
     /// Luma alone, in full range.
     Grey,
 }
@@ -76,8 +79,9 @@ impl Converter {
         match format {
             PixelFormat::Yuyv => from_packed(bytes, image, yuyv422_to_yuv420),
             PixelFormat::Uyvy => from_packed(bytes, image, uyvy422_to_yuv420),
-            PixelFormat::Rgb24 => from_rgb(bytes, image, rgb_to_yuv420),
-            PixelFormat::Bgr24 => from_rgb(bytes, image, bgr_to_yuv420),
+            PixelFormat::Rgb24 => from_rgb(bytes, 3, image, rgb_to_yuv420),
+            PixelFormat::Bgr24 => from_rgb(bytes, 3, image, bgr_to_yuv420),
+            PixelFormat::Bgra => from_rgb(bytes, 4, image, bgra_to_yuv420),
             PixelFormat::Nv12 => from_nv12(bytes, image),
             PixelFormat::Yu12 => from_yu12(bytes, image),
             PixelFormat::Grey => from_grey(bytes, image),
@@ -125,9 +129,14 @@ type FromRgb = fn(
     YuvConversionMode,
 ) -> Result<(), YuvError>;
 
-/// Converts three bytes per pixel with the function for their order.
-fn from_rgb(bytes: &[u8], image: &mut I420, convert: FromRgb) -> Result<(), ConvertError> {
-    let stride = 3 * image.width();
+/// Converts pixels of some bytes each with the function for their order.
+fn from_rgb(
+    bytes: &[u8],
+    per_pixel: u32,
+    image: &mut I420,
+    convert: FromRgb,
+) -> Result<(), ConvertError> {
+    let stride = per_pixel * image.width();
     let rgb = at_least(bytes, stride as usize * image.height() as usize)?;
     convert(
         &mut planar(image),
@@ -392,6 +401,7 @@ mod tests {
             (PixelFormat::Uyvy, (8, 6), [90, 81, 240, 81].repeat(24), RED),
             (PixelFormat::Rgb24, (7, 5), [255, 0, 0].repeat(35), RED),
             (PixelFormat::Bgr24, (7, 5), [0, 0, 255].repeat(35), RED),
+            (PixelFormat::Bgra, (7, 5), [0, 0, 255, 9].repeat(35), RED),
             (PixelFormat::Grey, (7, 5), vec![255; 35], [235, 128, 128]),
         ] {
             let mut image = I420::new(width, height);

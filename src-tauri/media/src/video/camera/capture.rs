@@ -15,6 +15,7 @@ use super::super::VideoFormat;
 use super::super::convert::Converter;
 use super::super::worker::{StopSignal, Worker, no_thread};
 use super::CameraFormat;
+use super::errors::{only_broken_frames, timeout};
 use crate::error::{DeviceError, MediaErrorCode, MediaEvent, MediaEvents, MediaPart};
 use crate::frame::{FramePool, VideoFrame};
 use crate::slot::NewestSlot;
@@ -129,24 +130,6 @@ pub(super) fn start<D: Device>(
         },
         worker,
     ))
-}
-
-/// The error for a driver that does not `action` in time.
-pub(super) fn timeout(action: &str) -> DeviceError {
-    DeviceError::new(
-        MediaErrorCode::CamTimeout,
-        format!(
-            "The camera does not {action}. Unplug it and plug it in again, or choose another one."
-        ),
-    )
-}
-
-/// The error for a camera that delivers nothing that can be shown, whatever the format.
-fn only_broken_frames() -> DeviceError {
-    DeviceError::new(
-        MediaErrorCode::CamFormat,
-        "The camera delivers broken frames. Unplug it and plug it in again, or choose another one.",
-    )
 }
 
 /// Captures from the device, and in another format once one is broken.

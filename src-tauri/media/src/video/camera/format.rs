@@ -24,7 +24,7 @@ fn cost(format: CameraFormat, wanted: VideoFormat) -> f32 {
     let pixels = match format.pixels {
         PixelFormat::Nv12 | PixelFormat::Yu12 => 0.0,
         PixelFormat::Yuyv | PixelFormat::Uyvy => 0.01,
-        PixelFormat::Rgb24 | PixelFormat::Bgr24 => 0.03,
+        PixelFormat::Rgb24 | PixelFormat::Bgr24 | PixelFormat::Bgra => 0.03,
         PixelFormat::Mjpeg => 0.05,
         // Better than nothing, but without colors.
         PixelFormat::Grey => 0.5,

@@ -2,9 +2,17 @@
 
 mod capture;
 mod device;
+mod errors;
 mod format;
 #[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
+mod rows;
+#[cfg(target_os = "linux")]
 mod v4l;
+#[cfg(windows)]
+mod windows;
 
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -19,7 +27,12 @@ use crate::error::{DeviceError, MediaEvents};
 use crate::frame::VideoFrame;
 use crate::slot::NewestSlot;
 use capture::Timeouts;
-use device::OpenCamera;
+#[cfg(target_os = "linux")]
+use linux as system;
+#[cfg(target_os = "macos")]
+use macos as system;
+#[cfg(windows)]
+use windows as system;
 
 /// A camera in the system's list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -66,7 +79,7 @@ pub fn list_cameras() -> Result<Vec<CameraInfo>, DeviceError> {
 
     receiver
         .recv_timeout(Timeouts::default().open)
-        .unwrap_or_else(|_| Err(capture::timeout("answer")))
+        .unwrap_or_else(|_| Err(errors::timeout("answer")))
 }
 
 /// Whether the system lists a camera that `which` selects. Opens none of them, so one that is in use
@@ -76,16 +89,19 @@ pub fn is_camera_listed(which: &CameraSelector) -> bool {
     device::is_listed(which)
 }
 
-/// Opens the camera that `which` selects at its format nearest to `wanted`.
+/// Opens the camera that `which` selects at its format nearest to `wanted`. Where the system asks the
+/// user for permission, this waits for the answer.
 pub(super) fn open(
     which: &CameraSelector,
     wanted: VideoFormat,
     frames: Arc<NewestSlot<VideoFrame>>,
     events: MediaEvents,
 ) -> Result<(VideoFormat, Worker), DeviceError> {
+    // The user may take as long as they like to answer.
+    system::allow_access()?;
     let which = which.clone();
     capture::start(
-        move |broken: &[CameraFormat]| OpenCamera::open(&which, wanted, broken),
+        move |broken: &[CameraFormat]| device::open(&which, wanted, broken),
         Timeouts::default(),
         frames,
         events,

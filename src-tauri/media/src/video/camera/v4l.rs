@@ -17,12 +17,15 @@ use super::super::VideoFormat;
 use super::super::convert::PixelFormat;
 use super::CameraFormat;
 use super::capture::Device;
-use super::device::{no_format, system_error, unplugged};
+use super::device::usable;
+use super::errors::{no_format, unplugged};
 use super::format::closest;
+use super::linux::system_error;
+use super::rows::Rows;
 use crate::error::DeviceError;
 
 /// What the kernel calls the formats that can be read.
-const FORMATS: [(&[u8; 4], PixelFormat); 8] = [
+const FORMATS: [(&[u8; 4], PixelFormat); 9] = [
     (b"NV12", PixelFormat::Nv12),
     (b"YU12", PixelFormat::Yu12),
     (b"YUYV", PixelFormat::Yuyv),
@@ -30,6 +33,7 @@ const FORMATS: [(&[u8; 4], PixelFormat); 8] = [
     (b"MJPG", PixelFormat::Mjpeg),
     (b"RGB3", PixelFormat::Rgb24),
     (b"BGR3", PixelFormat::Bgr24),
+    (b"XR24", PixelFormat::Bgra),
     (b"GREY", PixelFormat::Grey),
 ];
 
@@ -44,6 +48,7 @@ const USUAL_FPS: u32 = 30;
 pub(super) struct V4lCamera {
     stream: Stream<'static>,
     format: CameraFormat,
+    rows: Rows,
 }
 
 impl V4lCamera {
@@ -60,8 +65,13 @@ impl V4lCamera {
 
         // The driver has the last word, and may change what it has listed.
         while let Some(format) = closest(&formats, wanted) {
-            if let Some(stream) = start(&node, format).map_err(|error| system_error(&error))? {
-                return Ok(Self { stream, format });
+            let started = start(&node, format).map_err(|error| system_error(&error))?;
+            if let Some((stream, rows)) = started {
+                return Ok(Self {
+                    stream,
+                    format,
+                    rows,
+                });
             }
 
             formats.retain(|other| *other != format);
@@ -77,10 +87,13 @@ impl Device for V4lCamera {
     }
 
     fn read(&mut self, on_frame: &mut dyn FnMut(&[u8])) -> Result<(), DeviceError> {
-        let (bytes, about) = self.stream.next().map_err(|error| unplugged(&error))?;
+        let (bytes, about) = self
+            .stream
+            .next()
+            .map_err(|error| unplugged().caused_by(&error))?;
         // The rest of the buffer is from an older frame.
         let used = bytes.len().min(about.bytesused as usize);
-        on_frame(&bytes[..used]);
+        on_frame(self.rows.pack(&bytes[..used]));
         Ok(())
     }
 }
@@ -95,7 +108,7 @@ fn node(number: u32) -> Result<Node, DeviceError> {
 }
 
 /// Sets the format and starts the stream; `None` if the driver makes something else of it.
-fn start(node: &Node, format: CameraFormat) -> io::Result<Option<Stream<'static>>> {
+fn start(node: &Node, format: CameraFormat) -> io::Result<Option<(Stream<'static>, Rows)>> {
     let CameraFormat {
         width,
         height,
@@ -108,9 +121,11 @@ fn start(node: &Node, format: CameraFormat) -> io::Result<Option<Stream<'static>
 
     let set = node.set_format(&Format::new(width, height, FourCC::new(name)))?;
     let is_set = (set.width, set.height, &set.fourcc.repr) == (width, height, name);
-    if !is_set || !is_tight(pixels, width, set.stride) {
+    // Some drivers leave the stride out.
+    let stride = i32::try_from(set.stride).unwrap_or(-1);
+    let Some(rows) = Rows::new(pixels, width, height, stride).filter(|_| is_set) else {
         return Ok(None);
-    }
+    };
 
     // Not every driver has a choice of rates.
     if let Err(error) = node.set_params(&Parameters::with_fps(fps)) {
@@ -119,20 +134,7 @@ fn start(node: &Node, format: CameraFormat) -> io::Result<Option<Stream<'static>
 
     let mut stream = Stream::with_buffers(node, Type::VideoCapture, BUFFERS)?;
     stream.set_timeout(READ_TIMEOUT);
-    Ok(Some(stream))
-}
-
-/// Whether nothing is between the rows of a frame.
-fn is_tight(pixels: PixelFormat, width: u32, stride: u32) -> bool {
-    let row = match pixels {
-        PixelFormat::Nv12 | PixelFormat::Yu12 | PixelFormat::Grey => width,
-        PixelFormat::Yuyv | PixelFormat::Uyvy => 2 * width.next_multiple_of(2),
-        PixelFormat::Rgb24 | PixelFormat::Bgr24 => 3 * width,
-        PixelFormat::Mjpeg => return true,
-    };
-
-    // Some drivers leave it out.
-    stride == row || stride == 0
+    Ok(Some((stream, rows)))
 }
 
 fn formats_of(node: &Node) -> io::Result<Vec<CameraFormat>> {
@@ -156,8 +158,7 @@ fn formats_of(node: &Node) -> io::Result<Vec<CameraFormat>> {
         }
     }
 
-    all.retain(|format| format.width >= 16 && format.height >= 16 && format.fps > 0);
-    Ok(all)
+    Ok(usable(all))
 }
 
 /// The sizes of a format. Of a range, those that are usual, and the one that is set: what a virtual
@@ -216,24 +217,5 @@ fn rates(node: &Node, fourcc: FourCC, width: u32, height: u32) -> Vec<u32> {
         vec![USUAL_FPS]
     } else {
         rates
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_with_something_between_them_are_not_read() {
-        for (pixels, row) in [
-            (PixelFormat::Yu12, 322),
-            (PixelFormat::Uyvy, 644),
-            (PixelFormat::Rgb24, 966),
-            (PixelFormat::Grey, 322),
-        ] {
-            assert!(is_tight(pixels, 322, row), "{pixels:?}");
-            assert!(is_tight(pixels, 322, 0), "{pixels:?}");
-            assert!(!is_tight(pixels, 322, row + 6), "{pixels:?}");
-        }
     }
 }
