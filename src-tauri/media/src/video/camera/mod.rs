@@ -8,6 +8,7 @@ mod format;
 mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
+#[cfg(not(target_os = "macos"))]
 mod rows;
 #[cfg(target_os = "linux")]
 mod v4l;
