@@ -1,19 +1,18 @@
 import { describe, expect, it } from "vitest";
 
+import type { Effect, Input } from "./call-events";
 import {
   ATTEMPT_MS,
   CODE_TIMEOUT_MS,
   CONNECT_TIMEOUT_MS,
-  type Effect,
   GONE_MS,
-  type Input,
   LOST_MS,
-  Machine,
   NOTICE_MS,
   PROBE_MS,
   SERVER_TIMEOUT_MS,
   SLOW_MS,
-} from "./machine";
+} from "./deadlines";
+import { Machine } from "./machine";
 import type { Found, Registered, ServerMessage } from "./protocol";
 
 const REGISTERED: Registered = {

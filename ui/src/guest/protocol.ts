@@ -67,6 +67,29 @@ export type ServerMessage =
   /** Anything else: a sign of life. */
   | { type: "other" };
 
+/** The message that passes `signal` on to the partner `to`. */
+export function messageOf(signal: Signal, to: string): ClientMessage {
+  if (signal.kind === "candidate") {
+    const { candidate, connection } = signal;
+    const isNumbered = candidate !== null && connection !== undefined;
+    const sent = isNumbered ? { ...candidate, connection } : candidate;
+    return { type: "ice_candidate", to, candidate: sent };
+  }
+  if (signal.kind === "pake") {
+    return { type: "ice_candidate", to, candidate: { pake: signal.pake } };
+  }
+
+  const { description, pake, connection } = signal;
+  const described = {
+    ...description,
+    ...(pake !== undefined && { pake }),
+    ...(connection !== undefined && { connection }),
+  };
+  return description.type === "offer"
+    ? { type: "webrtc_offer", to, offer: described }
+    : { type: "webrtc_answer", to, answer: described };
+}
+
 type Fields = Record<string, unknown>;
 
 const text = (value: unknown): string => (typeof value === "string" ? value : "");
