@@ -23,7 +23,7 @@ import {
   type ServerMessage,
   type Signal,
 } from "./protocol";
-import { BANNED, KICKED, REFUSALS } from "./refusals";
+import { EXPELLED, REFUSALS } from "./refusals";
 import { Silence } from "./silence";
 import { canBeSeen } from "../text";
 
@@ -45,6 +45,8 @@ export class Machine {
 
   #name = "";
   #isOpen = false;
+  /** The server has registered the client of this connection. */
+  #isLetIn = false;
   #attempts = new Attempts();
   #registered: Registered | null = null;
   /** The token of the connection that broke, until it is sent. */
@@ -183,6 +185,7 @@ export class Machine {
     this.#deadlines.clear("retry");
     this.#deadlines.set("attempt", this.phase.kind === "inCall" ? nowMs + attemptMs : Infinity);
     this.#isOpen = true;
+    this.#isLetIn = false;
     this.#effects.push({ type: "connect" });
   }
 
@@ -252,6 +255,7 @@ export class Machine {
   #register(registered: Registered, nowMs: number): void {
     const resumeToken = this.#resumeToken;
     this.#registered = registered;
+    this.#isLetIn = true;
     this.#iceServers.registered(registered.iceServers, nowMs);
     this.#resumeToken = null;
     this.#attempts.succeeded(nowMs);
@@ -330,21 +334,42 @@ export class Machine {
   }
 
   #socketClosed(code: number | undefined, nowMs: number): void {
-    if (code === BANNED) this.#end("banned", nowMs);
-    else if (code === KICKED) this.#end("kicked", nowMs);
+    const expelled = EXPELLED.get(code);
+    if (expelled !== undefined) this.#expelled(expelled, nowMs);
     else this.#socketLost(nowMs);
+  }
+
+  /** The operator has ended this client, or does not let it in again. */
+  #expelled(reason: EndReason, nowMs: number): void {
+    if (this.#isLetIn) this.#end(reason, nowMs);
+    else this.#turnedAway(reason, nowMs);
+  }
+
+  /**
+   * The server lets nobody in, or not this client. That ends no call: media does not depend on it, and
+   * another guest with the same address may be meant.
+   */
+  #turnedAway(reason: EndReason, nowMs: number): void {
+    if (this.phase.kind === "knocking") {
+      this.#end(reason, nowMs);
+      return;
+    }
+    this.#effects.push({ type: "disconnect" });
+    this.#socketLost(nowMs);
+    // From another network the server may see another address. From here it is of no use.
+    this.#deadlines.clear("retry");
   }
 
   #refused(code: string, id: string | null, nowMs: number): void {
     if (code === "banned") {
-      this.#end("banned", nowMs);
+      this.#expelled("banned", nowMs);
     } else if (id === RESUME_ID) {
       // The server knows this client no more; media does not depend on it.
       this.#serverBack();
       this.#partnerIsGone(nowMs);
     } else if (code === "unauthorized" && id === null) {
       // The server admits nobody without a token, or not with this one.
-      if (this.phase.kind === "knocking") this.#end("privateServer", nowMs);
+      this.#turnedAway("privateServer", nowMs);
     } else if (id === KNOCK_ID && this.phase.kind === "knocking") {
       this.#end(REFUSALS.get(code) ?? "serverAway", nowMs);
     }

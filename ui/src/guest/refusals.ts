@@ -2,9 +2,11 @@
 
 import type { EndReason } from "./call-events";
 
-/** The close codes of a client that the operator ended: see `docs/protocol.md`. */
-export const BANNED = 4005;
-export const KICKED = 4006;
+/** Why the server has ended a client for good, by the close code: see `docs/protocol.md`. */
+export const EXPELLED = new Map<number | undefined, EndReason>([
+  [4005, "banned"],
+  [4006, "kicked"],
+]);
 
 /** How a search ends with an error, by its code. */
 export const REFUSALS = new Map<string, EndReason>([
