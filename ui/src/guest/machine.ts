@@ -18,23 +18,17 @@ import { IceServers } from "./ice-servers";
 import {
   type ClientMessage,
   type Found,
+  KNOCK_ID,
   messageOf,
   type Registered,
+  RESUME_ID,
   type ServerMessage,
   type Signal,
 } from "./protocol";
 import { EXPELLED, REFUSALS } from "./refusals";
+import { Session } from "./session";
 import { Silence } from "./silence";
 import { canBeSeen } from "../text";
-
-const KNOCK_ID = "knock";
-const RESUME_ID = "resume";
-
-/** The other person's, as the server knows the call. */
-interface Session {
-  id: string;
-  socketId: string;
-}
 
 export class Machine {
   phase: Phase = { kind: "start" };
@@ -53,14 +47,6 @@ export class Machine {
   #resumeToken: string | null = null;
   #session: Session | null = null;
   #lastSeq = 0;
-  /** What the other person reported last. */
-  #partner = { muted: false, cameraOff: false };
-  /** The last move of the check, which may have been lost with the connection. */
-  #lastMove: unknown = null;
-  /** Why the other person left before the check was over, as the server says. */
-  #left: string | null = null;
-  /** The server has lost the other person for good. */
-  #partnerGone = false;
   #silence = new Silence();
 
   readonly #iceServers = new IceServers();
@@ -121,30 +107,22 @@ export class Machine {
         this.#routeChanged(input.news, nowMs);
         return;
       case "partnerState":
-        if (phase.kind !== "inCall" && phase.kind !== "connecting") return;
-        this.#partner = { muted: input.muted, cameraOff: !input.camera };
-        if (phase.kind === "inCall") this.phase = { ...phase, ...this.#reported() };
+        if (!this.#session) return;
+        this.#session.reported = { partnerMuted: input.muted, partnerCameraOff: !input.camera };
+        if (phase.kind === "inCall") this.phase = { ...phase, ...this.#session.reported };
         return;
       case "checkFinished":
-        if (this.#left !== null) this.#partnerIsOut(this.#left, nowMs);
+        if (typeof this.#session?.left === "string") this.#partnerIsOut(this.#session.left, nowMs);
         return;
       case "time":
         return;
     }
   }
 
-  #reported() {
-    return { partnerMuted: this.#partner.muted, partnerCameraOff: this.#partner.cameraOff };
-  }
-
   #knock(name: string, nowMs: number): void {
     this.#name = canBeSeen(name) ? name.trim() : "";
     this.#lastSeq = 0;
-    this.#lastMove = null;
-    this.#left = null;
-    this.#partnerGone = false;
     this.#silence = new Silence();
-    this.#partner = { muted: false, cameraOff: false };
     this.phase = { kind: "knocking", ringing: false, sinceMs: nowMs };
     this.#deadlines.set("server", nowMs + SERVER_TIMEOUT_MS);
     this.#connect(nowMs);
@@ -235,7 +213,7 @@ export class Machine {
         if (message.sessionId === null) this.#partnerIsGone(nowMs);
         // This side was offline, and media has not come back with the server.
         else if (this.#silence.wantsRoute || this.#silence.sinceMs !== null) this.#restart();
-        if (message.sessionId !== null && this.#lastMove !== null) this.#sendMove(this.#lastMove);
+        if (message.sessionId !== null && this.#session) this.#repeatMove(this.#session);
         this.#setLimit();
         return;
       case "error":
@@ -277,7 +255,7 @@ export class Machine {
 
   #found(found: Found, nowMs: number): void {
     const { sessionId: id, socketId, userName: name, userPicture: picture, initiator } = found;
-    this.#session = { id, socketId };
+    this.#session = new Session(id, socketId);
     this.phase = { kind: "connecting", partner: { name, picture }, slow: false };
     this.#deadlines.set("slow", nowMs + SLOW_MS);
     this.#deadlines.set("connect", nowMs + CONNECT_TIMEOUT_MS);
@@ -296,20 +274,18 @@ export class Machine {
 
   /** Passes what the local peer connection says to the partner. */
   #relay(signal: Signal): void {
-    const to = this.#session?.socketId;
-    if (to === undefined) return;
-    if (signal.kind === "pake") this.#lastMove = signal.pake;
-    this.#send(messageOf(signal, to));
+    if (!this.#session) return;
+    if (signal.kind === "pake") this.#session.lastMove = signal.pake;
+    this.#send(messageOf(signal, this.#session.socketId));
   }
 
-  #sendMove(pake: unknown): void {
-    const to = this.#session?.socketId;
-    if (to !== undefined) this.#send(messageOf({ kind: "pake", pake }, to));
+  #repeatMove({ lastMove: pake, socketId }: Session): void {
+    if (pake !== null) this.#send(messageOf({ kind: "pake", pake }, socketId));
   }
 
   #partnerLeft(reason: string, nowMs: number): void {
-    if (this.phase.kind === "connecting") {
-      this.#left = reason;
+    if (this.phase.kind === "connecting" && this.#session) {
+      this.#session.left = reason;
       this.#effects.push({ type: "finishCheck" });
     } else {
       this.#partnerIsOut(reason, nowMs);
@@ -317,14 +293,14 @@ export class Machine {
   }
 
   #partnerIsOut(reason: string, nowMs: number): void {
-    this.#left = null;
+    if (this.#session) this.#session.left = null;
     if (reason === "disconnected" || reason === "node_lost") this.#partnerIsGone(nowMs);
     else this.#end("left", nowMs);
   }
 
   /** The server has lost the partner, but media may still flow. */
   #partnerIsGone(nowMs: number): void {
-    this.#partnerGone = true;
+    if (this.#session) this.#session.partnerGone = true;
     this.#silence.wantsRoute = false;
     const { phase } = this;
     if (phase.kind === "connecting") this.#end("connectionLost", nowMs);
@@ -409,7 +385,7 @@ export class Machine {
     const { phase } = this;
     if (phase.kind === "connecting") {
       if (state === "failed" || state === "broken") this.#end("noRoute", nowMs);
-      if (state === "connected") this.#begin(phase.partner, nowMs);
+      if (state === "connected" && this.#session) this.#begin(phase.partner, this.#session, nowMs);
     } else if (phase.kind === "inCall") {
       if (state === "broken") {
         this.#end("connectionLost", nowMs);
@@ -439,7 +415,7 @@ export class Machine {
   /** Whether the server passes messages on to the partner. */
   #canSignal(): boolean {
     const serverLost = this.phase.kind === "inCall" && this.phase.serverLost;
-    return this.#isOpen && !serverLost && !this.#partnerGone;
+    return this.#isOpen && !serverLost && !this.#session?.partnerGone;
   }
 
   /** A call waits for media as long as the server keeps it, or for a while. */
@@ -449,16 +425,16 @@ export class Machine {
     this.#deadlines.set("lost", since === null ? Infinity : since + limit);
   }
 
-  #begin(partner: Person, nowMs: number): void {
+  #begin(partner: Person, session: Session, nowMs: number): void {
     this.#deadlines.clear("slow", "connect");
     this.phase = {
       kind: "inCall",
       partner,
       connectedAtMs: nowMs,
-      ...this.#reported(),
+      ...session.reported,
       reconnecting: false,
       serverLost: !this.#isOpen,
-      partnerServerLost: this.#partnerGone,
+      partnerServerLost: session.partnerGone,
     };
   }
 
@@ -484,7 +460,6 @@ export class Machine {
 
     this.#isOpen = false;
     this.#session = null;
-    this.#left = null;
     this.#registered = null;
     this.#resumeToken = null;
     this.#attempts = new Attempts();

@@ -1,5 +1,9 @@
 // The part of the signaling protocol that a guest speaks: docs/protocol.md.
 
+/** The `id`s of the requests that the server may refuse. */
+export const KNOCK_ID = "knock";
+export const RESUME_ID = "resume";
+
 /** A message to the server. */
 export type ClientMessage =
   | { type: "find_partner"; userName?: string; room: string; mustExist: true; id: string }
