@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tandem_tests::authority::{Authority, Validity};
+use tandem_tests::authority::Authority;
 use tandem_tests::{Coturn, LinkedHosts, Outcome, Part, ServerProcess, Tandem, built, require};
 
 const TIMEOUT: Duration = Duration::from_secs(90);
@@ -64,11 +64,8 @@ fn turn_over_tcp_and_tls_takes_few_round_trips_more_than_over_udp() {
     let hosts = LinkedHosts::start(&format!("rtt={ROUND_TRIP_MS}ms")).expect("a link");
     let (host, ip) = (hosts.host(SERVERS), LinkedHosts::ip(SERVERS));
     let authority = Authority::new().expect("an authority");
-    let identity = authority
-        .sign(&[&ip.to_string()], Validity::Valid)
-        .expect("a certificate");
     let _plain = Coturn::start_on(host, ip, SECRET).expect("coturn starts");
-    let _tls = Coturn::start_over_tcp_on(host, SocketAddr::new(ip, 443), Some(&identity), SECRET)
+    let _tls = Coturn::start_over_tls_on(host, SocketAddr::new(ip, 443), &authority, SECRET)
         .expect("coturn starts");
     let trust = authority.file().to_str().expect("UTF-8");
 
