@@ -4,9 +4,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tandem_tests::process::wait_until;
-use tandem_tests::{Coturn, Network, Part, ServerProcess, require};
+use tandem_tests::{Coturn, Network, Part, Redis, ServerProcess, require};
 use tandem_turn::client::{RequestError, TurnClient};
 
+use crate::support::nodes::{self, Node};
 use crate::support::process::{command, run, start, start_command};
 use crate::support::{DEADLINE, Peer, pair};
 
@@ -364,6 +365,35 @@ fn neighbors_are_peers_only_if_the_operator_allows_them() {
             ),
         }
     }
+}
+
+#[tokio::test]
+async fn media_on_a_third_node_ends_with_its_call() {
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
+    let folder = tempfile::tempdir().expect("a folder");
+    let key = folder.path().join("turn.key").display().to_string();
+    let flags = [&LISTEN[..], &["--turn-key", &key]].concat();
+    let [one, other, third] = [0, 1, 2].map(|_| Node::start_with(&redis, &flags));
+    for node in [&one, &other, &third] {
+        node.ready(true).await;
+    }
+
+    // As behind a balancer: the connection for media ends at another node than the one for signaling.
+    let ((mut a, found), (mut b, _)) = nodes::pair(&one, &other).await;
+    let (address, ..) = entry(&third.peer().await.registered["iceServers"]);
+    let (_, name, password) = entry(&found["iceServers"]);
+    let media = || TurnClient::new(address, &name, &password).expect("a socket");
+    let mut allocated = media();
+    allocated.allocate().expect("it has the same key");
+
+    a.send(json!({ "type": "end_session", "sessionId": found["sessionId"] }))
+        .await;
+    a.expect("session_ended").await;
+    b.expect("partner_left").await;
+    wait_for_ended(third.server(), 1.0);
+    assert_refused(&allocated.refresh(600));
+    assert_refused(&media().allocate());
 }
 
 #[tokio::test]
