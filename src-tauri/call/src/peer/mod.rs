@@ -16,6 +16,7 @@ mod handler;
 mod identity;
 mod negotiation;
 mod privacy;
+mod received;
 mod route;
 mod setup;
 mod sockets;
