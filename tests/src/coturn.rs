@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
-use crate::authority::Identity;
+use crate::authority::{Authority, Identity, Validity};
 use crate::network::Host;
 use crate::part;
 use crate::process::{Process, on_free_port, wait_until};
@@ -100,12 +100,30 @@ impl Coturn {
         Self::launch(place, secret, &plain_settings(secret), folder)
     }
 
-    /// The same on a host, at `address`, over TCP only and with TLS if there is an `identity`. coturn
-    /// takes connections with and without TLS on one port.
+    /// The same on a host, at `address`, over TCP only.
     ///
     /// # Errors
     /// When it does not start.
-    pub fn start_over_tcp_on(
+    pub fn start_over_tcp_on(host: &Host, address: SocketAddr, secret: &str) -> Result<Self> {
+        Self::start_streams_on(host, address, None, secret)
+    }
+
+    /// The same over TLS, with a certificate of `authority` for its address.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start_over_tls_on(
+        host: &Host,
+        address: SocketAddr,
+        authority: &Authority,
+        secret: &str,
+    ) -> Result<Self> {
+        let identity = authority.sign(&[&address.ip().to_string()], Validity::Valid)?;
+        Self::start_streams_on(host, address, Some(&identity), secret)
+    }
+
+    /// coturn takes connections with and without TLS on one port.
+    fn start_streams_on(
         host: &Host,
         address: SocketAddr,
         identity: Option<&Identity>,

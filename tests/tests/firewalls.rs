@@ -151,7 +151,7 @@ fn where_udp_is_dropped_a_call_goes_over_tcp() {
     network.host(FIREWALL).block_udp().expect("no UDP");
     let host = network.host(SERVERS);
     let _turn =
-        Coturn::start_over_tcp_on(host, at("10.9.0.2:3478"), None, SECRET).expect("coturn starts");
+        Coturn::start_over_tcp_on(host, at("10.9.0.2:3478"), SECRET).expect("coturn starts");
     // There is one over UDP, too, as usual; nobody can reach it.
     let turn = [
         "turn:10.9.0.2:3478?transport=udp",
@@ -171,11 +171,8 @@ fn through_port_443_alone_a_call_goes_over_tls() {
         .pass_only_tcp(443)
         .expect("only port 443");
     let authority = Authority::new().expect("an authority");
-    let identity = authority
-        .sign(&["10.9.0.2"], Validity::Valid)
-        .expect("a certificate");
     let host = network.host(SERVERS);
-    let _turn = Coturn::start_over_tcp_on(host, at("10.9.0.2:443"), Some(&identity), SECRET)
+    let _turn = Coturn::start_over_tls_on(host, at("10.9.0.2:443"), &authority, SECRET)
         .expect("coturn starts");
     let turn = [
         "turn:10.9.0.2:3478?transport=udp",
@@ -205,11 +202,8 @@ fn names_that_nobody_looks_up_do_not_hold_up_a_call() {
         host.set_name_server("10.9.0.53").expect("a name server");
     }
     let authority = Authority::new().expect("an authority");
-    let identity = authority
-        .sign(&["10.9.0.2"], Validity::Valid)
-        .expect("a certificate");
     let host = network.host(SERVERS);
-    let _turn = Coturn::start_over_tcp_on(host, at("10.9.0.2:443"), Some(&identity), SECRET)
+    let _turn = Coturn::start_over_tls_on(host, at("10.9.0.2:443"), &authority, SECRET)
         .expect("coturn starts");
     let turn = [
         "turn:one.tandem.test:3478?transport=udp",

@@ -4,10 +4,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tandem_tests::process::wait_until;
-use tandem_tests::{Coturn, Part, ServerProcess, require};
+use tandem_tests::{Coturn, Network, Part, Redis, ServerProcess, require};
 use tandem_turn::client::{RequestError, TurnClient};
 
-use crate::support::process::{command, run, start};
+use crate::support::nodes::{self, Node};
+use crate::support::process::{command, run, start, start_command};
 use crate::support::{DEADLINE, Peer, pair};
 
 const LISTEN: [&str; 2] = ["--turn-listen", "127.0.0.1:0"];
@@ -317,29 +318,45 @@ async fn servers_with_one_key_take_each_others_credentials_and_others_do_not() {
     }
 }
 
-#[tokio::test]
-async fn neighbors_are_peers_only_if_the_operator_allows_them() {
-    // The machine's own network here is loopback's, which is private anyway.
-    for (flags, peer, permitted) in [
-        (&["--turn-deny-peer", "8.8.8.0/24"][..], "8.8.8.8:9", false),
-        (&["--turn-deny-peer", "8.8.8.0/24"], "8.8.9.9:9", true),
-        (&["--turn-allow-peer", "127.0.0.0/8"], "127.0.0.2:9", true),
-        (
-            &[
-                "--turn-allow-peer",
-                "127.0.0.0/8",
-                "--turn-deny-peer",
-                "127.0.0.2/32",
-            ],
-            "127.0.0.2:9",
-            false,
-        ),
-    ] {
-        let server = start(&[&LISTEN[..], flags].concat());
-        let someone = Peer::connect(server.address()).await;
+/// What a server on the first host answers to someone on the second one who wants to send to `peer`.
+fn permission(network: &Network, flags: &[&str], peer: &str) -> Result<(), RequestError> {
+    let program = command(&[]);
+    let mut command = network.host(0).command(program.get_program());
+    command.args(["--listen", "8.8.8.1:0", "--turn-listen", "8.8.8.1:0"]);
+    command.args(flags);
+    let server = start_command(command);
+    let address = server.address();
+    network.host(1).run(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let someone = runtime.block_on(Peer::connect(address));
         let mut client = client(&someone.registered["iceServers"]);
         client.allocate().expect("an allocation");
-        let result = client.permit(peer.parse().expect("an address"));
+        client.permit(peer.parse().expect("an address"))
+    })
+}
+
+#[test]
+fn neighbors_are_peers_only_if_the_operator_allows_them() {
+    require!(Part::Network);
+    // Elsewhere this is a network of the public internet, so that it is denied for one reason only: the
+    // server is in it.
+    let network = Network::with_addresses(&["8.8.8.1/24", "8.8.8.2/24"]).expect("a network");
+    let (allow, deny) = ("--turn-allow-peer", "--turn-deny-peer");
+    for (flags, peer, permitted) in [
+        (&[][..], "8.8.8.3:9", false),
+        (&[], "8.8.9.3:9", true),
+        (&[allow, "8.8.8.0/24"], "8.8.8.3:9", true),
+        (
+            &[allow, "8.8.8.0/24", deny, "8.8.8.3/32"],
+            "8.8.8.3:9",
+            false,
+        ),
+        (&[deny, "8.8.9.0/24"], "8.8.9.3:9", false),
+    ] {
+        let result = permission(&network, flags, peer);
         match permitted {
             true => assert!(result.is_ok(), "{flags:?} {peer}: {result:?}"),
             false => assert!(
@@ -348,6 +365,35 @@ async fn neighbors_are_peers_only_if_the_operator_allows_them() {
             ),
         }
     }
+}
+
+#[tokio::test]
+async fn media_on_a_third_node_ends_with_its_call() {
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
+    let folder = tempfile::tempdir().expect("a folder");
+    let key = folder.path().join("turn.key").display().to_string();
+    let flags = [&LISTEN[..], &["--turn-key", &key]].concat();
+    let [one, other, third] = [0, 1, 2].map(|_| Node::start_with(&redis, &flags));
+    for node in [&one, &other, &third] {
+        node.ready(true).await;
+    }
+
+    // As behind a balancer: the connection for media ends at another node than the one for signaling.
+    let ((mut a, found), (mut b, _)) = nodes::pair(&one, &other).await;
+    let (address, ..) = entry(&third.peer().await.registered["iceServers"]);
+    let (_, name, password) = entry(&found["iceServers"]);
+    let media = || TurnClient::new(address, &name, &password).expect("a socket");
+    let mut allocated = media();
+    allocated.allocate().expect("it has the same key");
+
+    a.send(json!({ "type": "end_session", "sessionId": found["sessionId"] }))
+        .await;
+    a.expect("session_ended").await;
+    b.expect("partner_left").await;
+    wait_for_ended(third.server(), 1.0);
+    assert_refused(&allocated.refresh(600));
+    assert_refused(&media().allocate());
 }
 
 #[tokio::test]

@@ -99,7 +99,7 @@ pub mod internals {
     pub use crate::partner_state::{
         PartnerState, Share, StateMessage, StateMessageError, parse, to_json,
     };
-    pub use crate::peer::{MediaKind, Peer, PeerConfig, PeerError, PeerEvent};
+    pub use crate::peer::{MediaKind, Peer, PeerConfig, PeerError, PeerEvent, WarmConnections};
     pub use crate::rtp::{
         AssemblerConfig, AssemblerStats, FrameAssembler, PacketPayload, Packetizer, VideoPacket,
     };

@@ -2,7 +2,8 @@
 
 import { socketUrl, type Invite } from "./address";
 import { MAX_GUESSES } from "./code-check";
-import { type Effect, type Input, Machine, type Phase } from "./machine";
+import type { Effect, Input, Phase } from "./call-events";
+import { Machine } from "./machine";
 import { Peer, type Sent } from "./peer";
 import { parseMessage } from "./protocol";
 

@@ -1,19 +1,18 @@
 import { describe, expect, it } from "vitest";
 
+import type { Effect, Input } from "./call-events";
 import {
   ATTEMPT_MS,
   CODE_TIMEOUT_MS,
   CONNECT_TIMEOUT_MS,
-  type Effect,
   GONE_MS,
-  type Input,
   LOST_MS,
-  Machine,
   NOTICE_MS,
   PROBE_MS,
   SERVER_TIMEOUT_MS,
   SLOW_MS,
-} from "./machine";
+} from "./deadlines";
+import { Machine } from "./machine";
 import type { Found, Registered, ServerMessage } from "./protocol";
 
 const REGISTERED: Registered = {
@@ -326,6 +325,44 @@ describe("a guest", () => {
       expect(machine.phase).toMatchObject({ kind: "ended", reason });
       expect(wait(60_000)).toEqual([]);
     }
+  });
+
+  it("does not end a call because the server turns it away on coming back", () => {
+    for (const refusal of [
+      { type: "received", message: { type: "error", code: "banned", id: null } },
+      { type: "received", message: { type: "error", code: "unauthorized", id: null } },
+      { type: "socketClosed", code: 4005 },
+    ] as const) {
+      const { machine, act, receive, wait } = inCall();
+      act({ type: "verdict", verdict: "verified" });
+      act({ type: "socketClosed" });
+      expect(kinds(wait(1_000))).toEqual(["connect"]);
+      act(refusal);
+      expect(machine.phase, "media goes on").toMatchObject({ kind: "inCall", serverLost: true });
+      expect(wait(600_000), "and the server is left alone").toEqual([]);
+
+      // The address is another one there.
+      expect(kinds(act({ type: "networkChanged" }))).toEqual(["connect"]);
+      receive(REGISTERED, { type: "resumed", sessionId: "session" });
+      expect(machine.phase).toMatchObject({ kind: "inCall", serverLost: false });
+      act({ type: "socketClosed", code: 4005 });
+      expect(machine.phase, "this one was meant").toMatchObject({ reason: "banned" });
+    }
+  });
+
+  it("connects to its partner though the server turns it away on coming back", () => {
+    const { machine, act, receive, wait } = guest();
+    act({ type: "knock", name: "" });
+    receive(REGISTERED, FOUND);
+    act({ type: "socketClosed" });
+    wait(1_000);
+    receive({ type: "error", code: "banned", id: null });
+    expect(machine.phase).toMatchObject({ kind: "connecting" });
+    act({ type: "peer", state: "connected" });
+    expect(machine.phase).toMatchObject({ kind: "inCall", serverLost: true });
+    act({ type: "peer", state: "disconnected" });
+    wait(GONE_MS);
+    expect(machine.phase).toMatchObject({ kind: "ended", reason: "connectionLost" });
   });
 
   it("gives up on a server that can't be reached", () => {

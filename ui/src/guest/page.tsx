@@ -8,7 +8,7 @@ import { ThemeSwitch } from "../theme";
 import { untilNextSecond } from "../time";
 import { appLink, inviteIn, type Invite } from "./address";
 import { Call } from "./call";
-import type { Phase } from "./machine";
+import type { Phase } from "./call-events";
 import { type Devices, isOff, type Kind, Media } from "./media";
 import { partnerOf } from "./partner";
 import { Screen } from "./screens";

@@ -2,7 +2,7 @@
 
 import type { Partner } from "../generated/contract";
 import { personCalled } from "../person";
-import type { Person } from "./machine";
+import type { Person } from "./call-events";
 
 /** The name that the server puts in for people who give none. */
 const NO_NAME = "Anonymous";

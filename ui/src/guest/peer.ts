@@ -2,7 +2,7 @@
 // shown that they know the invite's words.
 
 import { type CheckedCall, CodeCheck, type Verdict } from "./code-check";
-import type { PeerState } from "./machine";
+import type { PeerState } from "./call-events";
 import type { MediaState } from "./media";
 import { Negotiation } from "./negotiation";
 import type { Signal } from "./protocol";

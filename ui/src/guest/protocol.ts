@@ -1,5 +1,9 @@
 // The part of the signaling protocol that a guest speaks: docs/protocol.md.
 
+/** The `id`s of the requests that the server may refuse. */
+export const KNOCK_ID = "knock";
+export const RESUME_ID = "resume";
+
 /** A message to the server. */
 export type ClientMessage =
   | { type: "find_partner"; userName?: string; room: string; mustExist: true; id: string }
@@ -66,6 +70,29 @@ export type ServerMessage =
   | { type: "error"; code: string; id: string | null }
   /** Anything else: a sign of life. */
   | { type: "other" };
+
+/** The message that passes `signal` on to the partner `to`. */
+export function messageOf(signal: Signal, to: string): ClientMessage {
+  if (signal.kind === "candidate") {
+    const { candidate, connection } = signal;
+    const isNumbered = candidate !== null && connection !== undefined;
+    const sent = isNumbered ? { ...candidate, connection } : candidate;
+    return { type: "ice_candidate", to, candidate: sent };
+  }
+  if (signal.kind === "pake") {
+    return { type: "ice_candidate", to, candidate: { pake: signal.pake } };
+  }
+
+  const { description, pake, connection } = signal;
+  const described = {
+    ...description,
+    ...(pake !== undefined && { pake }),
+    ...(connection !== undefined && { connection }),
+  };
+  return description.type === "offer"
+    ? { type: "webrtc_offer", to, offer: described }
+    : { type: "webrtc_answer", to, answer: described };
+}
 
 type Fields = Record<string, unknown>;
 

@@ -8,7 +8,7 @@ import { Heading } from "../parts/layout";
 import { Avatar, Foreign, Sentence } from "../parts/person";
 import { titleOf, withName } from "../person";
 import { clock } from "../time";
-import type { EndReason, Phase } from "./machine";
+import type { EndReason, Phase } from "./call-events";
 import { partnerOf } from "./partner";
 import { Centred, DeviceMenus, DeviceProblems, DeviceToggles } from "./parts";
 import { OwnVideo, Start } from "./start";

@@ -1,7 +1,7 @@
 // What the page's components are rendered from.
 
 import type { Invite } from "./address";
-import type { Phase } from "./machine";
+import type { Phase } from "./call-events";
 import type { Kind, MediaState } from "./media";
 import type { Obstacle } from "./support";
 

@@ -32,6 +32,8 @@ const SCRIPT: &str = concat!(
     include_str!("operations.lua")
 );
 pub(super) const PREFIX: &str = "{tandem}:";
+/// The channel of what concerns all nodes.
+pub(super) const ALL_NODES: &str = "{tandem}:nodes:all";
 /// Redis counts as lost if it does not answer within this time.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long all steps of connecting may take together.
@@ -185,6 +187,7 @@ async fn connect(store: &RedisStore) -> Result<Link, String> {
         // The inbox comes before the heartbeat: a node that counts as alive must receive messages.
         let mut inbox = store.client.get_async_pubsub().await?;
         inbox.subscribe(store.inbox(&store.node)).await?;
+        inbox.subscribe(ALL_NODES).await?;
 
         let mut heartbeat = store.script(&sha, "beat");
         let _: Value = heartbeat.arg(0).arg("").query_async(&mut commands).await?;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use redis::{Cmd, Value};
 
-use super::redis::RedisStore;
+use super::redis::{ALL_NODES, RedisStore};
 use crate::message::{LeaveReason, UserId, room_number};
 use crate::server::edge::KnockEvent;
 use crate::server::hub::cluster::messages::{Record, StoreCommand, StoreOutcome, StoredProfile};
@@ -151,6 +151,11 @@ impl RedisStore {
             StoreCommand::Send(node, message) => {
                 let mut cmd = redis::cmd("PUBLISH");
                 cmd.arg(self.inbox(node)).arg(json(message));
+                cmd
+            }
+            StoreCommand::Tell(message) => {
+                let mut cmd = redis::cmd("PUBLISH");
+                cmd.arg(ALL_NODES).arg(json(message));
                 cmd
             }
             StoreCommand::Report { report, .. } => {

@@ -43,6 +43,11 @@ impl Node {
         Self { server, address }
     }
 
+    /// The process, for its metrics.
+    pub(crate) fn server(&self) -> &ServerProcess {
+        &self.server
+    }
+
     /// The HTTP status of a path.
     pub(crate) async fn status(&self, path: &str) -> String {
         let request = format!("GET {path} HTTP/1.1\r\nHost: tandem\r\n\r\n");

@@ -34,7 +34,7 @@ use super::route::{self, Route};
 use super::sockets::{Sockets, are_systems};
 use super::track::LocalTrack;
 use super::tracks::Tracks;
-use super::turn::{self, Turn, TurnProblem};
+use super::turn::{self, Turn, TurnProblem, WarmConnections};
 use super::workarounds::{
     DriverEnd, HandshakeDone, HandshakeRuntime, LinkLocal, multicast_dns, selected_pair,
 };
@@ -78,6 +78,8 @@ pub struct PeerConfig {
     pub ice_servers: Vec<RTCIceServer>,
     /// Whose certificates TURN servers with TLS may have.
     pub roots: TrustedRoots,
+    /// Connections to TURN servers that were made during the search.
+    pub warm: Arc<WarmConnections>,
     /// Use TURN and nothing else: no address of this machine leaves it, neither in candidates nor
     /// in descriptions.
     pub relay_only: bool,
@@ -104,6 +106,7 @@ impl Default for PeerConfig {
             link: BitrateBounds::default(),
             ice_servers: Vec::new(),
             roots: TrustedRoots::default(),
+            warm: Arc::default(),
             relay_only: false,
             hide_local_addresses: false,
             addresses: Vec::new(),
@@ -281,7 +284,7 @@ impl Peer {
         ));
 
         let servers = turn.for_library(&config.ice_servers);
-        turn.connect_ahead();
+        turn.connect_ahead(&config.warm);
         turn::look_up(&servers, &runtime);
         let connection = PeerConnectionBuilder::new()
             .with_configuration(setup::first_configuration(

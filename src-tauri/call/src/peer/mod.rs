@@ -16,6 +16,7 @@ mod handler;
 mod identity;
 mod negotiation;
 mod privacy;
+mod received;
 mod route;
 mod setup;
 mod sockets;
@@ -37,6 +38,7 @@ pub use negotiation::Refused;
 pub use route::Route;
 pub(crate) use sockets::are_systems;
 pub(crate) use track::LocalTrack;
+pub use turn::WarmConnections;
 #[cfg(feature = "internals")]
 pub(crate) use turn::framing::read_stream as read_turn_stream;
 pub(crate) use turn::is_usable;

@@ -291,6 +291,16 @@ pub(in crate::server) enum NodeMessage {
         ticket: Ticket,
         state: Option<Box<HandoverState>>,
     },
+    /// For all nodes: what is over for their TURN servers. `by` has told its own already.
+    TurnEnded { by: NodeId, end: TurnEnd },
+}
+
+/// What may use no TURN server any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::server) enum TurnEnd {
+    Session(SessionId),
+    User(UserId),
 }
 
 /// A client on its way from one node to another.
@@ -381,6 +391,8 @@ pub(in crate::server) enum StoreCommand {
     /// Pass a message on to another node. If no node listens there, the outcome is
     /// [`StoreOutcome::Undelivered`].
     Send(NodeId, Box<NodeMessage>),
+    /// Pass a message on to all nodes, this one included.
+    Tell(Box<NodeMessage>),
     /// Take over a client whose node has died. Answered by [`StoreOutcome::Adopted`].
     Adopt {
         ticket: Ticket,
@@ -530,6 +542,7 @@ impl StoreCommand {
             // When the store is back, it gets the state of that moment anyway; a ring without
             // an answer is reported until it has ended.
             Self::Retry(..)
+            | Self::Tell(_)
             | Self::Unanswered { .. }
             | Self::Cancel { reply_to: None, .. }
             | Self::End { .. }

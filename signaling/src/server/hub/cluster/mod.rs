@@ -90,6 +90,10 @@ impl Cluster {
         }
     }
 
+    pub(super) fn node(&self) -> &NodeId {
+        &self.node
+    }
+
     pub(super) fn searching(&self) -> usize {
         self.searching
     }
@@ -219,6 +223,7 @@ impl Hub {
                 return self.set_store_available(true, now);
             }
             NodeMessage::LookAgain => return,
+            NodeMessage::TurnEnded { by, end } => return self.receive_turn_end(by, end),
             NodeMessage::Matched { user, .. }
             | NodeMessage::Relay { user, .. }
             | NodeMessage::Refused { user, .. }
@@ -237,7 +242,7 @@ impl Hub {
         } = &message
         {
             // Also for a client that has moved to another node and left its media here.
-            self.revoke_call(session, *reason);
+            self.revoke_call_here(session, *reason);
         }
 
         let Some(&key) = self.users.get(user) else {
@@ -313,6 +318,7 @@ impl Hub {
             | NodeMessage::SearchEnded { .. } => self.receive_about_ring(key, message, now),
             NodeMessage::Takeover { .. }
             | NodeMessage::Handover { .. }
+            | NodeMessage::TurnEnded { .. }
             | NodeMessage::LookAgain => {}
         }
     }

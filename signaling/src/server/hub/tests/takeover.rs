@@ -100,7 +100,11 @@ impl Node {
 }
 
 /// Two clients of one node, in a call that the store has made, and its session.
-fn pair(node: &mut Node, subject: Option<&str>, now: Instant) -> (ClientKey, ClientKey, SessionId) {
+pub(super) fn pair(
+    node: &mut Node,
+    subject: Option<&str>,
+    now: Instant,
+) -> (ClientKey, ClientKey, SessionId) {
     let (a, b) = (node.join(None), node.join(subject));
     let session = SessionId::from("s");
 

@@ -1,7 +1,7 @@
 //! What the TURN server in this program learns of calls that end.
 
 use super::*;
-use crate::server::hub::cluster::messages::{NodeMessage, StoredProfile};
+use crate::server::hub::cluster::messages::{NodeMessage, StoreCommand, StoredProfile};
 use crate::server::ice::Turn;
 
 /// A server with a TURN server of its own.
@@ -110,6 +110,70 @@ fn without_a_turn_server_of_its_own_nothing_is_said() {
     world.hub.expel(a, CloseReason::Kicked, None, world.now);
     world.settle();
     assert_eq!(world.revoked, []);
+}
+
+/// What a node says to its TURN server and, as JSON, to all nodes.
+fn said(node: &mut takeover::Node) -> (Vec<Revocation>, Vec<String>) {
+    let (mut revoked, mut told) = (Vec::new(), Vec::new());
+    while let Some(effect) = node.hub.poll_effect() {
+        match effect {
+            Effect::Revoke(revocation) => revoked.push(revocation),
+            Effect::Store(StoreCommand::Tell(message)) => {
+                told.push(serde_json::to_string(&message).unwrap());
+            }
+            _ => {}
+        }
+    }
+
+    (revoked, told)
+}
+
+#[test]
+fn a_node_that_neither_side_is_connected_to_hears_of_the_end_and_of_a_kick() {
+    let now = Instant::now();
+    let [mut one, mut third] = takeover::NODES.map(takeover::Node::new);
+    for node in [&mut one, &mut third] {
+        node.hub.config.ice = with_turn().ice;
+    }
+    let (a, b, session) = takeover::pair(&mut one, None, now);
+    let user = one.card(b).user;
+    said(&mut one);
+    let mut hear = |one: &mut takeover::Node| {
+        let (revoked, told) = said(one);
+        for message in &told {
+            for node in [&mut third, &mut *one] {
+                let message = serde_json::from_str(message).unwrap();
+                node.hub.receive_from_node(message, now);
+            }
+        }
+        assert_eq!(said(one), (Vec::new(), Vec::new()), "it knows already");
+        let (heard, again) = said(&mut third);
+        assert_eq!(again, [""; 0], "nobody else is told");
+        assert_eq!(heard, revoked, "both end the same");
+        heard
+    };
+
+    let hang_up = ClientMessage::EndSession {
+        session_id: session.clone(),
+        reason: None,
+    };
+    one.hub.receive(a, hang_up.into(), now);
+    assert_eq!(hear(&mut one), [of_session(&session)]);
+    one.hub.expel(b, CloseReason::Kicked, None, now);
+    assert_eq!(hear(&mut one), [Revocation::User(user.as_str().into())]);
+    // Whose connection breaks may still see the other one.
+    one.hub.disconnect(a, now);
+    one.wait(now, 60);
+    assert_eq!(hear(&mut one), []);
+}
+
+#[test]
+fn without_turn_nodes_tell_each_other_nothing() {
+    let now = Instant::now();
+    let [mut one, _] = takeover::NODES.map(takeover::Node::new);
+    let (a, _, _) = takeover::pair(&mut one, None, now);
+    one.hub.expel(a, CloseReason::Kicked, None, now);
+    assert_eq!(said(&mut one), (Vec::new(), Vec::new()));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The named pipe on which a server takes commands of its operator, on Windows.
 //!
-//! Its security descriptor is the system's default: the user who runs the server, administrators and the
-//! system may do everything. Others may only read, so they can connect, but not send a command.
+//! The user who runs the server, administrators and the system can open it, and nobody else.
+
+mod access;
 
 use std::io;
 use std::mem;
@@ -102,14 +103,17 @@ async fn next_instance(name: &Path) -> NamedPipeServer {
 }
 
 fn instance(name: &Path, is_first: bool) -> io::Result<NamedPipeServer> {
-    ServerOptions::new()
+    let mut options = ServerOptions::new();
+    options
         .first_pipe_instance(is_first)
-        .reject_remote_clients(true)
-        .create(name)
+        .reject_remote_clients(true);
+    access::create(&options, name)
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::windows::named_pipe::ClientOptions;
+
     use super::*;
 
     #[tokio::test]
@@ -119,6 +123,9 @@ mod tests {
         let error = AdminSocket::bind(&name).unwrap_err();
         assert!(error.contains("another program"), "{error}");
 
+        ClientOptions::new()
+            .open(&name)
+            .expect("the user who has made it can open it for reading and writing");
         drop(first);
         AdminSocket::bind(&name).expect("the name is free again");
     }

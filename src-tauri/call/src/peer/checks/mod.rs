@@ -37,4 +37,4 @@ pub(super) use queue::{CandidateQueue, MAX_CANDIDATES};
 pub(crate) use route_watch::{RouteHealth, RouteWatch};
 pub(super) use send_failures::SendFailures;
 pub(super) use socket::CheckedSocket;
-pub(super) use stun::{Message, Transaction};
+pub(super) use stun::{Message, Transaction, carried};

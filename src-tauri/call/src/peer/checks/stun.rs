@@ -30,7 +30,7 @@ pub(in crate::peer) type Transaction = [u8; 12];
 
 /// The other end of a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum End {
+pub(in crate::peer) enum End {
     /// An address that is reached without help.
     Direct(SocketAddr),
     /// An address behind a TURN server.
@@ -78,7 +78,7 @@ impl End {
 
 /// What a datagram to or from `address` carries once it is out of what TURN put around it, and the end
 /// that it belongs to. `None` for what contradicts itself.
-pub(super) fn carried(address: SocketAddr, datagram: &[u8]) -> Option<(End, &[u8])> {
+pub(in crate::peer) fn carried(address: SocketAddr, datagram: &[u8]) -> Option<(End, &[u8])> {
     if let Some(number @ 0x4000..=0x4fff) = number(datagram, 0) {
         let length = usize::from(self::number(datagram, 2)?);
         let inner = datagram.get(CHANNEL_HEADER..CHANNEL_HEADER + length)?;

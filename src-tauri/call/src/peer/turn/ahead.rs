@@ -15,16 +15,18 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tandem_signaling::client::TurnConnection;
+use tandem_signaling::ServerUrl;
+use tandem_signaling::client::{TrustedRoots, TurnConnection};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::connection::{Failure, open};
+use super::warm::WarmConnections;
 use super::{Turn, index};
 
 /// One that was begun longer ago than this is not used: a server closes it if nothing comes, Tandem's after
 /// 10 s at the earliest.
-const MAX_AGE: Duration = Duration::from_secs(5);
+pub(super) const MAX_AGE: Duration = Duration::from_secs(8);
 
 /// A connection that is being made. Dropping it ends it.
 pub(super) struct Ahead {
@@ -33,9 +35,9 @@ pub(super) struct Ahead {
 }
 
 impl Turn {
-    /// Connects to the servers that the library will ask at once. Those that others are better than wait
-    /// for them, and are perhaps never asked.
-    pub(in crate::peer) fn connect_ahead(&self) {
+    /// Connects to the servers that the library will ask at once, unless `warm` has a connection to them.
+    /// Those that others are better than wait for them, and are perhaps never asked.
+    pub(in crate::peer) fn connect_ahead(&self, warm: &WarmConnections) {
         let servers: Vec<_> = {
             let servers = self.servers.lock();
             let all = servers.iter().enumerate();
@@ -46,12 +48,9 @@ impl Turn {
                 continue;
             }
 
-            let roots = self.roots.clone();
-            let connecting = async move { open(&url.server, &roots).await };
-            let ahead = Ahead {
-                since: Instant::now(),
-                task: tokio::spawn(connecting),
-            };
+            let ahead = warm
+                .take(&url)
+                .unwrap_or_else(|| Ahead::begin(url.server, self.roots.clone()));
             self.servers.lock()[at].ahead = Some(ahead);
         }
     }
@@ -60,12 +59,24 @@ impl Turn {
     pub(super) fn take_ahead(&self, stand_in: SocketAddr) -> Option<Ahead> {
         let mut servers = self.servers.lock();
         let ahead = servers.get_mut(index(stand_in)?)?.ahead.take()?;
-        let is_old = ahead.is_finished() && ahead.since.elapsed() >= MAX_AGE;
-        (!is_old).then_some(ahead)
+        (!ahead.is_old()).then_some(ahead)
     }
 }
 
 impl Ahead {
+    /// Begins to connect to a server.
+    pub(super) fn begin(server: ServerUrl, roots: TrustedRoots) -> Self {
+        Self {
+            since: Instant::now(),
+            task: tokio::spawn(async move { open(&server, &roots).await }),
+        }
+    }
+
+    /// Whether the server may have closed it, or is about to.
+    pub(super) fn is_old(&self) -> bool {
+        self.is_finished() && self.since.elapsed() >= MAX_AGE
+    }
+
     /// Whether it is known if there is a connection.
     pub(super) fn is_finished(&self) -> bool {
         self.task.is_finished()

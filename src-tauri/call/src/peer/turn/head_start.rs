@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::Turn;
 use super::url::TurnTransport;
+use super::{Turn, better_than};
 
 /// How much later than the better ones a server over the next transport begins, if they show no sign of
 /// life: that takes one round trip.
@@ -50,8 +50,7 @@ impl Turn {
             self.has_udp.then_some(TurnTransport::Udp),
             has_tcp.then_some(TurnTransport::Tcp),
         ];
-        let better = known.into_iter().flatten();
-        better.filter(|better| *better < transport).collect()
+        better_than(transport, known.into_iter().flatten())
     }
 }
 

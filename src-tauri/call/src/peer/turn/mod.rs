@@ -9,7 +9,8 @@
 //!   send there, so that the library forgets the server ([`refusal`]).
 //! - UDP is better than TCP, and that better than TLS, so the worse ones begin later, and not at all if a
 //!   better one has given an address by then.
-//! - Where no better one is named, the connection begins with the call ([`ahead`]).
+//! - Where no better one is named, the connection begins with the search ([`warm`]) or, if there was none,
+//!   with the call ([`ahead`]).
 //! - A request with a nonce that is too old is repeated with another one ([`stale_nonce`]).
 //! - A connection that ends takes its allocation with it. If media goes through it, another route is
 //!   looked for at once.
@@ -28,6 +29,7 @@ mod stale_nonce;
 #[cfg(test)]
 mod stream_tests;
 mod url;
+mod warm;
 mod watch;
 
 use std::fmt;
@@ -51,6 +53,7 @@ use super::checks::RouteWatch;
 pub(super) use self::names::{Found, look_up};
 pub(super) use self::socket::TurnSocket;
 pub(crate) use self::url::is_usable;
+pub use self::warm::WarmConnections;
 
 /// What stand-ins have in common: 240.0.0.0/8 is reserved, and no packet can be sent there (RFC 1112 §4).
 const STAND_INS: [u8; 3] = [240, 0, 0];
@@ -320,6 +323,14 @@ pub(super) fn has_turn(servers: &[RTCIceServer]) -> bool {
 /// The address of a server over UDP, in the form that the library reads.
 fn udp_url(server: &ServerUrl) -> String {
     format!("turn:{}?transport=udp", server.host_and_port())
+}
+
+/// Those of `known` that are better than `transport`.
+fn better_than(
+    transport: TurnTransport,
+    known: impl Iterator<Item = TurnTransport>,
+) -> Vec<TurnTransport> {
+    known.filter(|known| *known < transport).collect()
 }
 
 fn stand_in_url(stand_in: SocketAddr) -> String {

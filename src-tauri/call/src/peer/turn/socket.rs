@@ -18,6 +18,7 @@ use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 use super::queue::{Inbox, Outbox};
 use super::stale_nonce::{StaleNonces, can_be_refusal, can_be_request};
 use super::{Turn, connection};
+use crate::peer::received;
 
 /// Another socket, with the connections that belong to it.
 #[derive(Debug)]
@@ -83,47 +84,10 @@ impl TurnSocket {
     /// Takes note of what has come, and removes what the library must not see. Returns how many buffers
     /// are left.
     fn sift(&self, bufs: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta], count: usize) -> usize {
-        let mut left = 0;
-        for at in 0..count.min(bufs.len()).min(meta.len()) {
-            let length = meta[at].len.min(bufs[at].len());
-            let kept = self.sift_joined(&mut bufs[at][..length], &meta[at]);
-            if kept == 0 && length > 0 {
-                continue;
-            }
-
-            meta[at].len = kept;
-            if left < at {
-                // The buffers belong to the library, by their places.
-                let (before, rest) = bufs.split_at_mut(at);
-                let kept = kept.min(before[left].len());
-                before[left][..kept].copy_from_slice(&rest[0][..kept]);
-                meta[left] = meta[at];
-                meta[left].len = kept;
-            }
-            left += 1;
-        }
-
-        left
-    }
-
-    /// The same for the datagrams of one sender that the system has joined in a buffer (generic receive
-    /// offload): all but the last one, which may be shorter, have the length `stride`. Returns how many
-    /// bytes are left.
-    fn sift_joined(&self, joined: &mut [u8], meta: &RecvMeta) -> usize {
-        let mut kept = 0;
-        let mut start = 0;
-        while start < joined.len() {
-            let end = start.saturating_add(meta.stride.max(1)).min(joined.len());
-            let datagram = &joined[start..end];
-            self.turn.on_received(meta.addr, datagram);
-            if !self.is_hidden(meta.addr, datagram) {
-                joined.copy_within(start..end, kept);
-                kept += end - start;
-            }
-            start = end;
-        }
-
-        kept
+        received::retain(bufs, meta, count, |from, datagram| {
+            self.turn.on_received(from, datagram);
+            !self.is_hidden(from, datagram)
+        })
     }
 
     /// Begins a connection, if this is the socket to have one.
@@ -194,21 +158,15 @@ impl AsyncUdpSocket for TurnSocket {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        let (Some(buffer), Some(first)) = (bufs.first_mut(), meta.first_mut()) else {
+        if bufs.is_empty() || meta.is_empty() {
             return self.inner.poll_recv(cx, bufs, meta);
-        };
+        }
 
         while let Poll::Ready((from, datagram)) = self.inbox.poll(cx) {
-            if self.is_hidden(from, &datagram) {
-                continue;
+            if !self.is_hidden(from, &datagram) {
+                received::put(bufs, meta, (from, &datagram));
+                return Poll::Ready(Ok(1));
             }
-
-            // As the system does with a datagram that is longer than the buffer.
-            let length = datagram.len().min(buffer.len());
-            buffer[..length].copy_from_slice(&datagram[..length]);
-            *first = RecvMeta::default();
-            (first.addr, first.len, first.stride) = (from, length, length.max(1));
-            return Poll::Ready(Ok(1));
         }
 
         loop {

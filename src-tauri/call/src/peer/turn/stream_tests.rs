@@ -19,7 +19,8 @@ use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Runtime, TokioRuntime, Transmit}
 use super::ahead::Ahead;
 use super::connection::CONNECT_TIMEOUT;
 use super::head_start::HEAD_START;
-use super::{Turn, TurnSocket, refusal};
+use super::warm::MAX_CONNECTIONS;
+use super::{Turn, TurnSocket, WarmConnections, refusal};
 
 /// On the real clock.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -79,11 +80,7 @@ async fn serve(server: Server, mut stream: TcpStream) {
 
 /// The servers at these addresses.
 fn turn(urls: &[String]) -> Arc<Turn> {
-    let servers = [RTCIceServer {
-        urls: urls.to_vec(),
-        username: "1:u".into(),
-        credential: "secret".into(),
-    }];
+    let servers = offered(urls);
     let turn = Turn::new(&servers, TrustedRoots::default(), Arc::default());
     turn.for_library(&servers);
     turn
@@ -162,7 +159,7 @@ async fn a_handshake_of_one_byte_a_second_holds_up_nobody_and_is_given_up() {
 async fn a_connection_begins_with_the_call_and_is_used() {
     let (address, taken) = listen(Server::Answers).await;
     let turn = turn(&[format!("turn:{address}?transport=tcp")]);
-    turn.connect_ahead();
+    turn.connect_ahead(&WarmConnections::default());
     let is_there = timeout(DEADLINE, async {
         while taken.load(Ordering::Relaxed) == 0 {
             tokio::task::yield_now().await;
@@ -177,13 +174,86 @@ async fn a_connection_begins_with_the_call_and_is_used() {
     assert_eq!(taken.load(Ordering::Relaxed), 1, "over the same connection");
 }
 
+/// The servers at these URLs, as the signaling server names them.
+fn offered(urls: &[String]) -> Vec<RTCIceServer> {
+    vec![RTCIceServer {
+        urls: urls.to_vec(),
+        username: "1:u".into(),
+        credential: "secret".into(),
+    }]
+}
+
+/// Waits until a server has taken this many connections.
+async fn wait_for(taken: &AtomicUsize, count: usize) {
+    let reached = timeout(DEADLINE, async {
+        while taken.load(Ordering::Relaxed) < count {
+            tokio::task::yield_now().await;
+        }
+    });
+    reached.await.expect("connections");
+}
+
+#[tokio::test]
+async fn a_connection_begins_with_the_search_and_the_call_uses_it() {
+    let (address, taken) = listen(Server::Answers).await;
+    let urls = [format!("turn:{address}?transport=tcp")];
+    let warm = WarmConnections::default();
+    warm.begin(&offered(&urls), &TrustedRoots::default());
+    wait_for(&taken, 1).await;
+    warm.begin(&offered(&urls), &TrustedRoots::default());
+
+    let turn = turn(&urls);
+    turn.connect_ahead(&warm);
+    warm.end();
+    let socket = socket(turn);
+    assert!(ask(&socket, stand_in(1)).await);
+    let answered = timeout(DEADLINE, receive(&socket)).await;
+    assert_eq!(answered, Ok(stand_in(1)));
+    assert_eq!(taken.load(Ordering::Relaxed), 1, "there is no other one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_search_makes_a_bounded_number_of_connections() {
+    let (address, taken) = listen(Server::Silent).await;
+    let warm = WarmConnections::default();
+    let servers = offered(&[format!("turn:{address}?transport=tcp")]);
+    for _ in 0..600 {
+        warm.begin(&servers, &TrustedRoots::default());
+        sleep(Duration::from_secs(1)).await;
+    }
+
+    wait_for(&taken, MAX_CONNECTIONS).await;
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(taken.load(Ordering::Relaxed), MAX_CONNECTIONS);
+}
+
+#[tokio::test]
+async fn no_connection_is_made_during_a_search_where_there_is_turn_over_udp() {
+    let (address, taken) = listen(Server::Answers).await;
+    let tcp = format!("turn:{address}?transport=tcp");
+    let warm = WarmConnections::default();
+    let roots = TrustedRoots::default();
+    warm.begin(&offered(&[format!("turn:{address}"), tcp.clone()]), &roots);
+    let turn = turn(std::slice::from_ref(&tcp));
+    warm.begin(&offered(&[tcp]), &roots);
+    wait_for(&taken, 1).await;
+    warm.end();
+    turn.connect_ahead(&warm);
+    wait_for(&taken, 2).await;
+    assert_eq!(
+        taken.load(Ordering::Relaxed),
+        2,
+        "none for the first servers"
+    );
+}
+
 #[tokio::test]
 async fn a_connection_that_has_failed_is_tried_again() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
     let turn = turn(&[format!("turn:{address}?transport=tcp")]);
-    turn.connect_ahead();
+    turn.connect_ahead(&WarmConnections::default());
     let has_failed = || {
         let servers = turn.servers.lock();
         servers[0].ahead.as_ref().is_some_and(Ahead::is_finished)
@@ -211,7 +281,7 @@ async fn nobody_connects_ahead_if_a_better_server_is_named() {
         format!("turn:{address}?transport=tcp"),
         format!("turns:{address}"),
     ]);
-    turn.connect_ahead();
+    turn.connect_ahead(&WarmConnections::default());
     for number in 1..=2 {
         assert!(turn.take_ahead(stand_in(number)).is_none());
     }

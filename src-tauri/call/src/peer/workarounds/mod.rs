@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | `handshake/runtime.rs` | a reply to what came through TURN waits for the next timer | to be filed |
 //! | `handshake/retransmit.rs`, `socket.rs` | a lost DTLS flight is repeated late or never | to be filed; related: webrtc-rs/rtc#243 |
+//! | `handshake/early_media.rs`, `socket.rs` | media that comes with the last DTLS flight is dropped | to be filed |
 //! | `remote_candidates.rs` | a candidate does not replace the peer-reflexive one of its address | to be filed |
 //! | `answer_codec.rs` | a sender does not follow the codec of the answer | to be filed; related: webrtc-rs/webrtc#737 |
 //! | `selected_pair.rs` | the statistics name candidates differently than their pairs do | to be filed |

@@ -255,6 +255,7 @@ impl Driver {
             link: link_bounds(options.max_bitrate_bps),
             ice_servers: signaling::ice_servers(self.server.ice_servers.servers()),
             roots: options.signaling.roots.clone(),
+            warm: Arc::clone(&self.server.warm),
             relay_only: is_relayed,
             hide_local_addresses: hides,
             addresses: options.media_addresses.clone(),

@@ -7,6 +7,7 @@
 mod effects;
 mod replace;
 mod strangers;
+mod warm;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,7 +37,7 @@ use crate::machine::{
     CallMachine, ConnectProblem, EndCode, Input, Match, PeerFault, PeerId, Phase,
 };
 use crate::partner_state::PartnerState;
-use crate::peer::PeerEvent;
+use crate::peer::{PeerEvent, WarmConnections};
 
 /// How often the figures of a connection are checked.
 const TICK: Duration = Duration::from_millis(100);
@@ -99,6 +100,8 @@ struct User {
 #[derive(Default)]
 struct Server {
     ice_servers: IceServers,
+    /// Connections to those of them that need one, during a search.
+    warm: Arc<WarmConnections>,
     /// It has registered this client at least once.
     has_registered: bool,
     /// Why it is out of reach.
@@ -182,12 +185,14 @@ impl Driver {
         }
 
         self.carry_out(&mut line, &mut video).await;
+        self.keep_turn_warm();
 
         while self.machine.phase() != Phase::Ended {
             let wakeup = self.wait(&mut line, &video, &mut news).await;
             self.handle(wakeup, &mut line, &mut video).await;
             self.on_time(&mut line, &mut video).await;
             self.carry_out(&mut line, &mut video).await;
+            self.keep_turn_warm();
         }
 
         self.output.remote_frames.close();
