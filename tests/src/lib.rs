@@ -54,6 +54,7 @@ pub mod tinyproxy;
 pub mod token;
 pub mod wav;
 pub mod window;
+pub mod wine;
 pub mod wire_client;
 pub mod y4m;
 

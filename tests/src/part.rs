@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::message_bus::PYTHON;
 use crate::process::tool;
+use crate::wine::{COMPILER, WINE};
 use crate::{Overlay, aiortc, clip, guest, network};
 
 /// Something outside the workspace that a test needs.
@@ -55,6 +56,9 @@ pub enum Part {
     Tun,
     /// The tools that read RPM packages.
     Rpm,
+    /// What packs the setup for Windows (NSIS, and the packages of the page, whose licenses are in it) and
+    /// runs it: a C compiler for Windows, and Wine.
+    WindowsSetup,
     /// A machine without a camera.
     NoCamera,
     /// `/dev/full`, where every write fails as on a full disk.
@@ -158,6 +162,11 @@ impl Part {
             #[cfg(not(target_os = "linux"))]
             Self::Tun => Err(String::from("this part exists on Linux only")),
             Self::Rpm => programs(&["rpm", "rpm2cpio", "cpio"]),
+            Self::WindowsSetup => {
+                programs(&["makensis", COMPILER, "x86_64-w64-mingw32-g++"])?;
+                file(Path::new(WINE), "Wine")?;
+                Self::UiPackages.check()
+            }
             Self::NoCamera => match (0..64)
                 .map(|n| format!("/dev/video{n}"))
                 .find(|path| Path::new(path).exists())

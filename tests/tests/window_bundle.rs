@@ -70,6 +70,12 @@ fn check_files(root: &Path) {
         );
     }
 
+    assert!(
+        root.join("usr/share/metainfo/org.tandemchat.tandem.metainfo.xml")
+            .exists(),
+        "app stores find a description"
+    );
+
     for size in ["32x32", "128x128", "256x256@2"] {
         let icon = root.join(format!("usr/share/icons/hicolor/{size}/apps/tandem.png"));
         let bytes = fs::read(&icon).unwrap_or_else(|error| panic!("{}: {error}", icon.display()));
@@ -116,7 +122,7 @@ fn the_debian_package_declares_what_the_program_needs() {
     for library in [
         "libwebkit2gtk-4.1-0",
         "libgtk-3-0",
-        "libasound2",
+        "libasound2t64 | libasound2",
         "libstdc++6",
     ] {
         assert!(

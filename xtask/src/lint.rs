@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::checks::Checks;
 use crate::setup;
 use crate::shell::{Shell, which};
-use crate::{page, workspace};
+use crate::{page, workflows, workspace};
 
 /// `cargo xtask lint`.
 pub(crate) fn lint() -> Result<ExitCode> {
@@ -21,6 +21,7 @@ pub(crate) fn lint() -> Result<ExitCode> {
     checks.check("the fuzz targets' lock file", fuzz_lock);
     checks.check("browser pages", browser_pages);
     checks.check("the page", page::check);
+    workflows::check(&mut checks);
 
     Ok(checks.summary())
 }

@@ -1,5 +1,5 @@
 //! Chores of the workspace: `cargo xtask run`, `test`, `cross`, `bench`, `link`, `screenshots`,
-//! `bundle`, `fuzz`, `setup` and `lint`.
+//! `bundle`, `notices`, `sbom`, `version`, `workflows`, `fuzz`, `setup` and `lint`.
 //!
 //! Each chore first looks for what this machine lacks. It installs that if root, or a `sudo` that
 //! needs no password, is enough; otherwise it prints the command to run. When nothing is missing
@@ -21,10 +21,12 @@ mod bundle;
 mod checks;
 mod cross;
 mod fuzz;
+mod imports;
 #[cfg(target_os = "linux")]
 mod link;
 mod lint;
 mod needs;
+mod notices;
 mod npm;
 mod packages;
 mod page;
@@ -33,8 +35,10 @@ mod run;
 mod setup;
 mod shell;
 mod test;
+mod version;
 mod vpx;
 mod window;
+mod workflows;
 mod workspace;
 
 use std::process::ExitCode;
@@ -67,7 +71,13 @@ Usage: cargo xtask CHORE
                   fuzz these targets, or all, for N seconds each (600), as many at once as
                   there are cores
   screenshots     every screen of the real window, light and dark, into out/screens/
-  bundle          make the installers that this system can make: deb and rpm on Linux
+  bundle          make the installers that this system can make: deb and rpm on Linux;
+                  `bundle --target windows` makes the setup for Windows on Linux, too
+  notices TARGET FILE
+                  write the licenses of all code that is linked for a target, such as
+                  x86_64-pc-windows-gnu; `sbom` in its place writes a CycloneDX bill of materials
+  version TAG     check that a tag is the version of the sources
+  workflows       check the workflows of CI and releases
   setup           get what building and testing need, and stop there
   lint            format, lints, licenses, and the page with its unit tests
 ";
@@ -99,6 +109,11 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         ["bench", "window", rest @ ..] => bench::window(rest).map(|()| ExitCode::SUCCESS),
         ["screenshots"] => window::screenshots().map(|()| ExitCode::SUCCESS),
         ["bundle", rest @ ..] => bundle::bundle(rest).map(|()| ExitCode::SUCCESS),
+        [what @ ("notices" | "sbom"), target, file] => {
+            notices::write(what, target, file.as_ref()).map(|()| ExitCode::SUCCESS)
+        }
+        ["version", tag] => version::check(tag).map(|()| ExitCode::SUCCESS),
+        ["workflows"] => workflows::today().map(|()| ExitCode::SUCCESS),
         ["bench", "micro", rest @ ..] => bench::micro(rest).map(|()| ExitCode::SUCCESS),
         ["fuzz", rest @ ..] => fuzz::fuzz(rest),
         ["setup"] => setup::everything().map(|()| ExitCode::SUCCESS),

@@ -9,6 +9,10 @@ use crate::vpx::record::Record;
 use crate::vpx::{self, Library};
 use crate::workspace;
 
+/// The oldest macOS on which Tandem runs: the page needs its web view. C compilers would otherwise build
+/// for the version of this machine. The same as in `tauri.conf.json`.
+const MACOS: &str = "12.3";
+
 /// Builds Tandem and returns the program. `profile`: `release`, or `debug` for tests, which run on
 /// this machine only and take its libvpx, as every other debug build does.
 ///
@@ -44,6 +48,7 @@ pub(crate) fn build(profile: &str) -> Result<PathBuf> {
         ])
         .args(is_release.then_some("--release"))
         .envs(library.iter().flat_map(Library::variables))
+        .envs(cfg!(target_os = "macos").then_some(("MACOSX_DEPLOYMENT_TARGET", MACOS)))
         .run()?;
 
         record.iter().try_for_each(Record::write)
@@ -70,4 +75,17 @@ fn check_libraries(program: &Path) -> Result<()> {
     }
 
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_and_the_installer_need_the_same_macos() {
+        let path = workspace::root().join("src-tauri/tauri.conf.json");
+        let text = std::fs::read_to_string(path).expect("the configuration is there");
+        let config: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+        assert_eq!(config["bundle"]["macOS"]["minimumSystemVersion"], MACOS);
+    }
 }

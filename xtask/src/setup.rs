@@ -25,7 +25,9 @@ pub(crate) fn build() -> Result<()> {
 /// What cannot be installed is reported, and the checks that depend on it are skipped.
 pub(crate) fn test() -> Result<()> {
     install_if_possible("the test run", needs::TEST);
+    install_if_possible("the test of the setup for Windows", needs::WINE);
     cross();
+    windows_setup();
 
     assets::fetch();
     Ok(())
@@ -39,6 +41,11 @@ pub(crate) fn cross() {
     }
 
     install_if_possible("the check for Windows", needs::CROSS_C);
+}
+
+/// Installs what packs the setup for Windows. If it cannot be installed, that is reported.
+pub(crate) fn windows_setup() {
+    install_if_possible("the setup for Windows", needs::WINDOWS_SETUP);
 }
 
 /// Installs whatever of `needs` is missing. If that fails, the checks that depend on it are skipped.
@@ -100,14 +107,13 @@ pub(crate) fn tools() -> (bool, bool) {
 }
 
 fn missing(needs: &'static [Need]) -> Vec<&'static Need> {
-    let Some(manager) = Manager::detect() else {
-        return needs.iter().filter(|need| !need.met()).collect();
-    };
-
-    // A system without a package for something either doesn't need it, or a test skips itself.
+    let manager = Manager::detect();
+    // Where the package manager has nothing for it, a test skips itself.
+    let can_be_had =
+        |need: &&Need| manager.is_none_or(|manager| !manager.packages(&[need]).is_empty());
     needs
         .iter()
-        .filter(|need| !manager.packages(&[need]).is_empty() && !need.met())
+        .filter(|need| need.belongs_here() && can_be_had(need) && !need.met())
         .collect()
 }
 

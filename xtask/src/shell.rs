@@ -186,7 +186,17 @@ pub(crate) fn which(program: &str) -> Option<PathBuf> {
     let file = format!("{program}{}", std::env::consts::EXE_SUFFIX);
     std::env::split_paths(&std::env::var_os("PATH")?)
         .map(|folder| folder.join(&file))
-        .find(|path| path.is_file())
+        .find(|path| can_be_started(path))
+}
+
+/// Whether there is a file that may be a program. On Windows, `winget` is an app execution alias: a
+/// link that cannot be opened as a file (error 1920), only started.
+fn can_be_started(path: &Path) -> bool {
+    path.is_file()
+        || (cfg!(windows)
+            && path
+                .symlink_metadata()
+                .is_ok_and(|metadata| !metadata.is_dir()))
 }
 
 /// Prints a heading, in color on a terminal.

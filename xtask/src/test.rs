@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use crate::checks::Checks;
 use crate::shell::Shell;
-use crate::{cross, lint, page, release, setup, workspace};
+use crate::{cross, lint, page, release, setup, workflows, workspace};
 
 /// How much to test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,7 @@ pub(crate) fn test(extent: Extent) -> Result<ExitCode> {
     lint::licenses(&mut checks, deny);
     checks.check("the fuzz targets' lock file", lint::fuzz_lock);
     checks.check("browser pages", lint::browser_pages);
+    workflows::check(&mut checks);
     checks.check("the page", page::check);
     // Before cargo builds anything: the desktop program embeds the page.
     checks.check("the page's build", page::build_if_changed);

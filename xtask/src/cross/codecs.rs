@@ -2,17 +2,19 @@
 //!
 //! Unlike the checks beside it, this one compiles C and links. So it builds one crate only (its
 //! unit tests, which are a program), in a target folder of its own: theirs has the objects of
-//! `stub.sh`. It does not run them: Debian's Wine lacks what Rust's standard library needs
-//! (`docs/field-notes.md`).
+//! `stub.sh`. It checks that the program needs no DLLs of the compiler, and does not run it: Debian's
+//! Wine lacks what Rust's standard library needs (`docs/field-notes.md`).
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::{Library, WINDOWS, cargo, folder, library, missing_library, require_mingw};
+use super::{
+    Library, WINDOWS, cargo, folder, library, missing_library, require_mingw, static_runtime,
+};
 use crate::checks::Checks;
-use crate::vpx;
+use crate::{imports, vpx};
 
 const NAME: &str = "the codecs for Windows";
 
@@ -31,27 +33,42 @@ pub(super) fn check(checks: &mut Checks) {
 }
 
 fn link(library: Library, vpx: &vpx::Library) -> Result<()> {
-    cargo(library)
+    let target = folder()?.join("codecs");
+    empty_if_changed(&target, vpx)?;
+    let messages = cargo(library)
         .args(["test", "--no-run", "--locked", "--quiet"])
         .args(["--target", WINDOWS, "--package", "tandem-media", "--lib"])
-        .env("CARGO_TARGET_DIR", target_folder(vpx)?)
+        .args(["--message-format", "json-render-diagnostics"])
+        .env("CARGO_TARGET_DIR", &target)
+        .envs([static_runtime::variables()?])
         .envs(vpx.variables())
-        .run()
+        .output()?;
+
+    // The codecs are what needs the compiler's libraries.
+    imports::check(&[executable(&messages)?])
 }
 
-/// The target folder, emptied when it was built with another libvpx: cargo does not notice the
-/// change, because libvpx-native-sys' build script does not watch the variables.
-fn target_folder(vpx: &vpx::Library) -> Result<PathBuf> {
-    let folder = folder()?.join("codecs");
-    let note = folder.join("libvpx.txt");
-    let current = vpx.folder.display().to_string();
+/// The program that cargo says it has made.
+fn executable(messages: &str) -> Result<PathBuf> {
+    let mut names = messages.lines().filter_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        message["executable"].as_str().map(PathBuf::from)
+    });
+    names.next_back().context("cargo names no program")
+}
+
+/// Empties a target folder that was used with another libvpx or other scripts: cargo does not notice
+/// these changes, because libvpx-native-sys' build script does not watch the variables.
+pub(super) fn empty_if_changed(target: &Path, vpx: &vpx::Library) -> Result<()> {
+    let note = target.join("libvpx.txt");
+    let current = format!("{}\n{}", vpx.folder.display(), include_str!("link.sh"));
 
     if fs::read_to_string(&note).unwrap_or_default() != current {
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder)
+        let _ = fs::remove_dir_all(target);
+        fs::create_dir_all(target)
             .and_then(|()| fs::write(&note, current))
             .with_context(|| format!("cannot write {}", note.display()))?;
     }
 
-    Ok(folder)
+    Ok(())
 }

@@ -12,6 +12,8 @@
 //! lint run with the pinned toolchain denies them already.
 
 mod codecs;
+pub(crate) mod programs;
+mod static_runtime;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,44 +1,11 @@
-//! What building and testing need from the system, how to detect it, and which package brings it.
+//! What is needed, in lists: for the build, for tests, for other systems.
 
-use std::path::{Path, PathBuf};
-
-use crate::shell::{Shell, which};
-
-/// How to detect something, however it was installed.
-pub(crate) enum Probe {
-    /// Any of these programs is on `PATH`.
-    Program(&'static [&'static str]),
-    /// `pkg-config` knows this library.
-    Library(&'static str),
-    /// libclang, which bindgen loads to read C headers.
-    LibClang,
-    /// This file exists.
-    File(&'static str),
-    /// A file with this prefix is in one of the folders for shared ALSA plug-ins.
-    AlsaPlugin(&'static str),
-    /// The system's Python can import this module.
-    PythonModule(&'static str),
-}
-
-/// Something that cargo does not bring. An empty package name: this system needs no package for it,
-/// or has none.
-pub(crate) struct Need {
-    /// What it is and what it is for, shown to the person who is asked to install it.
-    pub(crate) what: &'static str,
-    pub(crate) probe: Probe,
-    /// Debian, Ubuntu
-    pub(crate) apt: &'static str,
-    /// Fedora
-    pub(crate) dnf: &'static str,
-    /// Homebrew
-    pub(crate) brew: &'static str,
-    /// Windows
-    pub(crate) winget: &'static str,
-}
+use super::{Need, Probe, Systems};
 
 /// What `cargo build` needs.
 pub(crate) const BUILD: &[Need] = &[
     Need {
+        on: Systems::ALL,
         what: "a C compiler (libopus, openh264)",
         probe: Probe::Program(&["cc", "gcc", "clang", "cl"]),
         apt: "gcc",
@@ -47,6 +14,7 @@ pub(crate) const BUILD: &[Need] = &[
         winget: "Microsoft.VisualStudio.2022.BuildTools",
     },
     Need {
+        on: Systems::ALL,
         what: "a C++ compiler (openh264)",
         probe: Probe::Program(&["c++", "g++", "clang++", "cl"]),
         apt: "g++",
@@ -55,6 +23,7 @@ pub(crate) const BUILD: &[Need] = &[
         winget: "Microsoft.VisualStudio.2022.BuildTools",
     },
     Need {
+        on: Systems::UNIX,
         what: "make (the build tool under cmake)",
         probe: Probe::Program(&["make", "nmake", "ninja"]),
         apt: "make",
@@ -63,6 +32,7 @@ pub(crate) const BUILD: &[Need] = &[
         winget: "",
     },
     Need {
+        on: Systems::ALL,
         what: "cmake (libopus)",
         probe: Probe::Program(&["cmake"]),
         apt: "cmake",
@@ -71,6 +41,7 @@ pub(crate) const BUILD: &[Need] = &[
         winget: "Kitware.CMake",
     },
     Need {
+        on: Systems::ALL,
         what: "nasm (openh264 is twice as fast with it)",
         probe: Probe::Program(&["nasm"]),
         apt: "nasm",
@@ -79,6 +50,7 @@ pub(crate) const BUILD: &[Need] = &[
         winget: "NASM.NASM",
     },
     Need {
+        on: Systems::ALL,
         what: "libclang (camera and libvpx bindings)",
         probe: Probe::LibClang,
         apt: "libclang-dev",
@@ -87,6 +59,7 @@ pub(crate) const BUILD: &[Need] = &[
         winget: "LLVM.LLVM",
     },
     Need {
+        on: Systems::UNIX,
         what: "pkg-config (finds system libraries)",
         probe: Probe::Program(&["pkg-config", "pkgconf"]),
         apt: "pkg-config",
@@ -95,6 +68,7 @@ pub(crate) const BUILD: &[Need] = &[
         winget: "",
     },
     Need {
+        on: Systems::LINUX,
         what: "ALSA headers (sound on Linux)",
         probe: Probe::Library("alsa"),
         apt: "libasound2-dev",
@@ -103,6 +77,7 @@ pub(crate) const BUILD: &[Need] = &[
         winget: "",
     },
     Need {
+        on: Systems::UNIX,
         what: "libvpx headers (VP8)",
         probe: Probe::Library("vpx"),
         apt: "libvpx-dev",
@@ -111,6 +86,7 @@ pub(crate) const BUILD: &[Need] = &[
         winget: "",
     },
     Need {
+        on: Systems::LINUX,
         what: "WebKitGTK headers (the window on Linux)",
         probe: Probe::Library("webkit2gtk-4.1"),
         apt: "libwebkit2gtk-4.1-dev",
@@ -172,6 +148,7 @@ pub(crate) const TEST: &[Need] = &[
         "sox",
     ),
     Need {
+        on: Systems::ALL,
         what: "ffmpeg (real frames for the video tests)",
         probe: Probe::Program(&["ffmpeg"]),
         apt: "ffmpeg",
@@ -317,182 +294,35 @@ pub(crate) const CROSS_C: &[Need] = &[
     ),
 ];
 
-const fn on_linux(what: &'static str, probe: Probe, apt: &'static str, dnf: &'static str) -> Need {
+/// What making the setup for Windows needs on Linux.
+pub(crate) const WINDOWS_SETUP: &[Need] = &[on_linux(
+    "NSIS (the setup for Windows)",
+    Probe::Program(&["makensis"]),
+    "nsis",
+    "mingw32-nsis",
+)];
+
+/// What the tests of the setup need besides, and the mingw compiler of [`CROSS_C`].
+pub(crate) const WINE: &[Need] = &[on_linux(
+    "Wine (runs the setup for Windows)",
+    Probe::File("/usr/lib/wine/wine64"),
+    "wine64",
+    "",
+)];
+
+pub(super) const fn on_linux(
+    what: &'static str,
+    probe: Probe,
+    apt: &'static str,
+    dnf: &'static str,
+) -> Need {
     Need {
+        on: Systems::LINUX,
         what,
         probe,
         apt,
         dnf,
         brew: "",
         winget: "",
-    }
-}
-
-impl Need {
-    /// Whether this machine has what is needed.
-    pub(crate) fn met(&self) -> bool {
-        match self.probe {
-            Probe::Program(names) => names.iter().any(|name| which(name).is_some()),
-            Probe::Library(name) => Shell::new("pkg-config", ["--exists", name]).succeeds(),
-            Probe::LibClang => libclang_folders()
-                .iter()
-                .any(|folder| has_file(folder, is_libclang)),
-            Probe::File(path) => Path::new(path).exists(),
-            Probe::PythonModule(name) => {
-                let import = format!("import {name}");
-                // Not the first on `PATH`: packages install modules for this one.
-                Shell::new("/usr/bin/python3", ["-c", &import]).succeeds()
-            }
-            Probe::AlsaPlugin(name) => {
-                let folders = ["/usr/lib64/alsa-lib", "/usr/lib/alsa-lib"].map(PathBuf::from);
-                let multiarch = sub_folders("/usr/lib", "")
-                    .into_iter()
-                    .map(|folder| folder.join("alsa-lib"));
-                folders.into_iter().chain(multiarch).any(|folder| {
-                    has_file(&folder, |file| {
-                        file.starts_with(name) && is_shared_library(file)
-                    })
-                })
-            }
-        }
-    }
-}
-
-/// The folders in which the clang-sys crate looks for libclang, including those of Debian's
-/// versioned packages.
-fn libclang_folders() -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> = std::env::var_os("LIBCLANG_PATH")
-        .map(PathBuf::from)
-        .into_iter()
-        .collect();
-
-    folders.extend(
-        sub_folders("/usr/lib", "llvm")
-            .into_iter()
-            .map(|folder| folder.join("lib")),
-    );
-
-    folders.extend(
-        sub_folders("/usr/lib64", "llvm")
-            .into_iter()
-            .map(|folder| folder.join("lib64")),
-    );
-
-    folders.extend(
-        sub_folders("/usr/lib", "")
-            .into_iter()
-            .filter(|folder| folder.ends_with("x86_64-linux-gnu")),
-    );
-
-    folders.extend(
-        [
-            "/usr/lib64",
-            "/usr/local/lib",
-            "/Library/Developer/CommandLineTools/usr/lib",
-            "/Applications/Xcode.app/Contents/Developer/Toolchains/XcodeDefault.xctoolchain/usr/lib",
-            "/opt/homebrew/opt/llvm/lib",
-            "/usr/local/opt/llvm/lib",
-            "C:\\Program Files\\LLVM\\bin",
-        ]
-        .map(PathBuf::from),
-    );
-    folders
-}
-
-fn sub_folders(folder: &str, prefix: &str) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return Vec::new();
-    };
-
-    entries
-        .flatten()
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
-        .map(|entry| entry.path())
-        .filter(|path| path.is_dir())
-        .collect()
-}
-
-fn has_file(folder: &Path, fits: impl Fn(&str) -> bool) -> bool {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return false;
-    };
-
-    entries
-        .flatten()
-        .any(|entry| fits(&entry.file_name().to_string_lossy()))
-}
-
-fn is_shared_library(name: &str) -> bool {
-    name.contains(".so") || name.ends_with(".dylib") || name.ends_with(".dll")
-}
-
-/// Whether bindgen can load this file: Debian's plain `libclang-14.so.1` works, the C++ interface
-/// `libclang-cpp.so.14` does not.
-fn is_libclang(name: &str) -> bool {
-    name.starts_with("libclang") && !name.starts_with("libclang-cpp") && is_shared_library(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_build_need_has_a_package_on_debian_and_fedora() {
-        for need in BUILD {
-            assert!(
-                !need.apt.is_empty() && !need.dnf.is_empty(),
-                "{} names no package",
-                need.what
-            );
-        }
-    }
-
-    #[test]
-    fn only_clangs_c_interface_counts_as_libclang() {
-        for name in [
-            "libclang.so",
-            "libclang-14.so.1",
-            "libclang.so.18.1",
-            "libclang.dylib",
-            "libclang.dll",
-        ] {
-            assert!(is_libclang(name), "bindgen loads {name}");
-        }
-
-        for name in [
-            "libclang-cpp.so.14",
-            "libclang-cpp.dylib",
-            "libclang.a",
-            "libc.so.6",
-        ] {
-            assert!(!is_libclang(name), "bindgen cannot load {name}");
-        }
-    }
-
-    #[test]
-    fn a_missing_program_or_library_is_noticed() {
-        let need = on_linux(
-            "nothing",
-            Probe::Program(&["tandem-no-such-program"]),
-            "x",
-            "x",
-        );
-
-        assert!(
-            !need.met(),
-            "a program that does not exist must not be found"
-        );
-
-        let need = on_linux(
-            "nothing",
-            Probe::Library("tandem-no-such-library"),
-            "x",
-            "x",
-        );
-
-        assert!(
-            !need.met(),
-            "a library that does not exist must not be found"
-        );
     }
 }
