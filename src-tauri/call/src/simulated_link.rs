@@ -20,6 +20,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use crate::peer::plain_socket;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tandem_link::{Direction, LinkCounters, LinkSpec, Plan, Route};
@@ -208,7 +209,7 @@ async fn pump(shared: Weak<Shared>) {
 impl Runtime for LinkRuntime {
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let local = socket.local_addr()?;
-        let inner = self.inner.wrap_udp_socket(socket)?;
+        let inner = plain_socket::wrap(socket, &self.inner)?;
         if local.port() == MDNS_PORT {
             return Ok(inner);
         }
@@ -325,7 +326,7 @@ impl LinkSocket {
         let socket = std::net::UdpSocket::bind(address)?;
         socket.set_nonblocking(true)?;
 
-        *self.inner.lock() = TokioRuntime.wrap_udp_socket(socket)?;
+        *self.inner.lock() = plain_socket::wrap(socket, &TokioRuntime)?;
         // A task that waits for packets waits at the old socket.
         wake(self.arrivals.lock().waker.take());
         Ok(())

@@ -15,6 +15,7 @@ mod formats;
 mod handler;
 mod identity;
 mod negotiation;
+pub(crate) mod plain_socket;
 mod privacy;
 mod received;
 mod route;

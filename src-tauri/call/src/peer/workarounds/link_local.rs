@@ -23,6 +23,7 @@ use parking_lot::Mutex;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Runtime, Transmit};
 
 use crate::interfaces;
+use crate::peer::plain_socket;
 
 /// The link-local addresses of this machine.
 #[derive(Debug, Clone, Default)]
@@ -103,11 +104,11 @@ impl LinkLocal {
         let bound = socket.local_addr()?;
         let v6 = self.v6.iter().find(|v6| v6.stand_in == bound);
         let Some((v6, real)) = v6.and_then(|v6| Some((v6, v6.real_socket()?))) else {
-            return runtime.wrap_udp_socket(socket);
+            return plain_socket::wrap(socket, runtime);
         };
 
         Ok(Arc::new(LinkLocalSocket {
-            inner: runtime.wrap_udp_socket(real)?,
+            inner: plain_socket::wrap(real, runtime)?,
             scope: v6.address.scope_id(),
             stand_in: v6.stand_in,
             _reserved: socket,
