@@ -148,7 +148,6 @@ impl PartnerConnection {
     ) {
         let before = std::mem::replace(&mut self.peer, peer);
         self.repair_before = self.repair_before.plus(before.link().repair());
-        self.incoming.video.lock().on_fresh_connection();
         self.remote_state.on_fresh_connection();
         self.events = events;
         self.begin(id, number);
