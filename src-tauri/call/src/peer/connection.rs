@@ -41,8 +41,8 @@ use super::workarounds::{
 use super::{certificate, description, setup};
 use crate::congestion::{self, BitrateBounds};
 use crate::interceptors::{
-    Declared, IdleReportTap, LastHeard, LastHeardTap, PassThrough, SentStreams, SentTap,
-    TrackOpening, UndeclaredTap,
+    Declared, IdleReportTap, LastHeard, LastHeardTap, PassThrough, Sent, SentTap, TrackOpening,
+    UndeclaredTap,
 };
 use crate::link::LinkState;
 use crate::machine::ConnectProblem;
@@ -513,11 +513,15 @@ impl Peer {
         self.set_remote(kind, sdp).await
     }
 
+    /// Whether the two sides have agreed on anything.
+    pub(crate) fn has_agreed(&self) -> bool {
+        !self.negotiated.audio.is_empty() || !self.negotiated.video.is_empty()
+    }
+
     /// The kinds of media that this side has and the partner does not want.
     #[must_use]
     pub fn refused(&self) -> Refused {
-        let has_agreed = !self.negotiated.audio.is_empty() || !self.negotiated.video.is_empty();
-        let is_refused = |kind| has_agreed && self.negotiated.to_send(kind).is_none();
+        let is_refused = |kind| self.has_agreed() && self.negotiated.to_send(kind).is_none();
 
         Refused {
             audio: self.config.send_audio && is_refused(MediaKind::Audio),
@@ -601,7 +605,7 @@ impl Peer {
 
     /// The certificates that DTLS uses. `None` before its handshake is done.
     pub async fn certificates(&self) -> Option<Certificates> {
-        certificate::used(&*self.connection, self.identity.fingerprint).await
+        certificate::used(&*self.connection).await
     }
 
     /// What both sides agreed on. Empty until they have.
@@ -692,20 +696,25 @@ impl Peer {
         self.config.relay_only && self.turn.problem(now).is_some()
     }
 
-    /// What has been sent to the partner.
-    pub(crate) fn sent(&self) -> &SentStreams {
-        &self.identity.sent
+    /// What has been sent to the partner of this kind, in the whole call.
+    pub(crate) fn sent_of(&self, kind: MediaKind) -> Sent {
+        self.identity.sent.of(self.identity.ssrcs[kind as usize])
     }
 
     /// The route that media takes. `None` until there is one.
-    pub async fn route(&self) -> Option<Route> {
-        let mut route = route::route(&*self.connection, &self.candidates, self.link.rtt()).await?;
-        if route.local == "relay" {
-            let server = self.route_watch.lock().turn_server();
-            route.relay_transport = Some(self.turn.transport_of(server));
-        }
+    pub fn route(&self) -> impl Future<Output = Option<Route>> + Send + use<> {
+        let (connection, candidates) = (Arc::clone(&self.connection), Arc::clone(&self.candidates));
+        let (link, watch) = (Arc::clone(&self.link), Arc::clone(&self.route_watch));
+        let turn = Arc::clone(&self.turn);
+        async move {
+            let mut route = route::route(&*connection, &candidates, link.rtt()).await?;
+            if route.local == "relay" {
+                let server = watch.lock().turn_server();
+                route.relay_transport = Some(turn.transport_of(server));
+            }
 
-        Some(route)
+            Some(route)
+        }
     }
 
     /// Takes back this side's own offer.

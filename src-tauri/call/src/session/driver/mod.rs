@@ -527,7 +527,11 @@ impl Driver {
 
         let id = partner.id;
         let reaction = partner.check_certificates().await;
-        self.feed(Input::PeerConnected(id));
+        // A call must not begin with a partner who is not who it should be.
+        if !reaction.is_mismatch {
+            self.feed(Input::PeerConnected(id));
+        }
+
         self.react(id, reaction);
     }
 
