@@ -170,17 +170,20 @@ async fn a_call_whose_connection_breaks_goes_on_verified_over_a_fresh_one() {
         }
 
         let kept = kept.lock().clone();
-        let numbers = |kind: &str, payload: &str| {
+        let numbers = |kind: &str, payload: &str, field: &str| {
             let messages = kept.iter().filter(|message| message["type"] == kind);
             let mut numbers: Vec<u64> = messages
-                .filter_map(|message| message[payload]["connection"].as_u64())
+                .filter_map(|message| message[payload][field].as_u64())
                 .collect();
             numbers.dedup();
             numbers
         };
-        assert_eq!(numbers("webrtc_offer", "offer"), [0, 1]);
-        assert_eq!(numbers("webrtc_answer", "answer"), [0, 1]);
-        assert_eq!(numbers("ice_candidate", "candidate"), [1]);
+        assert_eq!(numbers("webrtc_offer", "offer", "connection"), [0, 1]);
+        assert_eq!(numbers("webrtc_answer", "answer", "connection"), [0, 1]);
+        assert_eq!(numbers("ice_candidate", "candidate", "connection"), [1]);
+        let rounds = numbers("webrtc_offer", "offer", "round");
+        assert!(!rounds.is_empty(), "offers are numbered");
+        assert_eq!(numbers("webrtc_answer", "answer", "round"), rounds);
 
         let [left, right] = pair.sides;
         let (mut stays, leaves) = if broken == 0 {

@@ -455,11 +455,12 @@ export class Machine {
       this.#sendMove(signal.pake);
       return;
     }
-    const { description, pake, connection } = signal;
+    const { description, pake, connection, round } = signal;
     const described = {
       ...description,
       ...(pake !== undefined && { pake }),
       ...(connection !== undefined && { connection }),
+      ...(round !== undefined && { round }),
     };
     if (description.type === "offer") this.#send({ type: "webrtc_offer", to, offer: described });
     else this.#send({ type: "webrtc_answer", to, answer: described });

@@ -17,10 +17,10 @@ use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_remote::TrackRemote;
 
 use super::audio_bridge::{AudioGate, AudioOutput, RemoteAudio};
-use super::connection_number;
 use super::history::History;
 use super::limit::limited;
 use super::local_video::LocalVideo;
+use super::numbers;
 use super::recorder::{ReceiveRecorder, Traffic};
 use super::remote_state::RemoteState;
 use super::remote_tracks::{ReceivedFormats, Receiving, RemoteTracks};
@@ -43,6 +43,8 @@ pub(super) struct PartnerConnection {
     pub(super) id: PeerId,
     /// The number of the connection in this call.
     pub(super) number: u32,
+    /// The number of this side's last offer in this call.
+    round: u32,
     pub(super) peer: Peer,
     /// No connection could be made in place of the one before, which is closed.
     is_lost: bool,
@@ -112,6 +114,7 @@ impl PartnerConnection {
         Self {
             id,
             number: 0,
+            round: 0,
             peer,
             is_lost: false,
             events,
@@ -190,9 +193,25 @@ impl PartnerConnection {
         is_new
     }
 
-    /// This side's description, as the partner gets it.
-    pub(super) fn numbered(&self, description: &str) -> String {
-        connection_number::on_description(description, self.number)
+    /// This side's offer, as the partner gets it.
+    pub(super) fn numbered_offer(&mut self, offer: &str) -> String {
+        self.round += 1;
+        numbers::in_round(&numbers::on_description(offer, self.number), self.round)
+    }
+
+    /// This side's answer to `offer`, as the partner gets it.
+    pub(super) fn numbered_answer(&self, answer: &str, offer: &str) -> String {
+        let answer = numbers::on_description(answer, self.number);
+        match numbers::round(offer) {
+            Some(round) => numbers::in_round(&answer, round),
+            None => answer,
+        }
+    }
+
+    /// Whether the partner's answer is for another offer than this side's last one: it was late, or the
+    /// partner has got an offer twice. Not every partner says so.
+    pub(super) fn answers_another_offer(&self, answer: &str) -> bool {
+        numbers::round(answer).is_some_and(|round| round != self.round)
     }
 
     /// Whether a description of the partner is one of the partner of this call, as far as that

@@ -18,7 +18,6 @@ use tandem_signaling::client::{ClientError, ClientErrorCode, ClientEvent};
 use tandem_signaling::message::{Capability, ClientMessage, ServerMessage, UserId, UserRegistered};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::connection_number;
 use super::ice_servers::IceServers;
 use super::limit::{limited, or_hung};
 use super::line::SignalingLine;
@@ -26,6 +25,7 @@ use super::local_audio::LocalAudio;
 use super::local_state::LocalState;
 use super::local_video::{LocalVideo, VideoNews};
 use super::network_watch::{Addresses, NetworkChange, NetworkWatch};
+use super::numbers;
 use super::partner::PartnerConnection;
 use super::verification::Reaction;
 use super::{
@@ -446,9 +446,25 @@ impl Driver {
             self.use_fresh_servers();
         }
 
-        if let Some(input) = signaling::input(message) {
+        if let Some(input) = signaling::input(message)
+            && !self.is_outdated(&input)
+        {
             self.feed(input);
         }
+    }
+
+    /// Whether a message is an answer to another offer than this side's last one.
+    fn is_outdated(&self, input: &Input) -> bool {
+        let (Input::Answer { answer, .. }, Some(partner)) = (input, &self.partner) else {
+            return false;
+        };
+
+        let is_outdated = partner.answers_another_offer(answer.as_str());
+        if is_outdated {
+            tracing::debug!("dropped an answer to an earlier offer");
+        }
+
+        is_outdated
     }
 
     fn on_signaling_down(&mut self) {
@@ -473,7 +489,7 @@ impl Driver {
 
         match event {
             PeerEvent::Candidate(candidate) => {
-                let candidate = connection_number::on_candidate(&candidate, partner.number);
+                let candidate = numbers::on_candidate(&candidate, partner.number);
                 self.feed(Input::LocalCandidate(id, candidate.into()));
             }
             PeerEvent::Connected => self.on_peer_connected().await,

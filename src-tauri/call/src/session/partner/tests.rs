@@ -424,3 +424,18 @@ async fn a_side_that_knows_where_to_meet_again_tells_a_partner_whose_connection_
     assert_eq!(near.partner.new_meeting_room(), None, "it is known");
     near.close(far).await;
 }
+
+#[tokio::test]
+async fn an_answer_to_an_earlier_offer_is_told_apart_from_one_to_the_last() {
+    let mut near = Near::start().await;
+    let offers = [1, 2].map(|_| near.partner.numbered_offer(r#"{"type":"offer","sdp":""}"#));
+    let answer = r#"{"type":"answer","sdp":""}"#;
+    let answers = offers.map(|offer| near.partner.numbered_answer(answer, &offer));
+    let is_late = answers.map(|answer| near.partner.answers_another_offer(&answer));
+    assert_eq!(is_late, [true, false]);
+    assert!(!near.partner.answers_another_offer(answer), "nobody knows");
+
+    let without = near.partner.numbered_answer(answer, r#"{"type":"offer"}"#);
+    assert_eq!(numbers::round(&without), None, "as of an older partner");
+    near.partner.peer.close().await;
+}
