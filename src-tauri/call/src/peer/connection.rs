@@ -34,7 +34,7 @@ use super::route::{self, Route};
 use super::sockets::{Sockets, are_systems};
 use super::track::LocalTrack;
 use super::tracks::Tracks;
-use super::turn::{self, Turn, TurnProblem};
+use super::turn::{self, Turn, TurnHealth, TurnProblem};
 use super::workarounds::{
     DriverEnd, HandshakeDone, HandshakeRuntime, LinkLocal, multicast_dns, selected_pair,
 };
@@ -662,6 +662,11 @@ impl Peer {
     /// Whether the connection to the TURN server that media went through has ended. Returned once.
     pub(crate) fn has_lost_turn(&self) -> bool {
         self.turn.take_lost_route()
+    }
+
+    /// How the TURN server is that media goes through. `heard`: when the signaling server was last heard.
+    pub(crate) fn turn_health(&self, now: Instant, heard: Option<Instant>) -> TurnHealth {
+        self.turn.health(now, heard)
     }
 
     /// Why no connection comes up, as far as this side can tell by `now`. `None` while it may still come,

@@ -36,7 +36,7 @@ use crate::machine::{
     CallMachine, ConnectProblem, EndCode, Input, Match, PeerFault, PeerId, Phase,
 };
 use crate::partner_state::PartnerState;
-use crate::peer::PeerEvent;
+use crate::peer::{PeerEvent, TurnHealth};
 
 /// How often the figures of a connection are checked.
 const TICK: Duration = Duration::from_millis(100);
@@ -692,7 +692,10 @@ impl Driver {
         };
 
         let heard = partner.peer.last_sign_of_life();
-        if heard.is_some_and(|heard| now.saturating_duration_since(heard) >= PROBE_AFTER)
+        let is_silent =
+            heard.is_some_and(|heard| now.saturating_duration_since(heard) >= PROBE_AFTER);
+        let turn = partner.peer.turn_health(now, line.last_heard());
+        if (is_silent || turn == TurnHealth::Doubtful)
             && now.saturating_duration_since(self.probed_at) >= PROBE_INTERVAL
         {
             self.probed_at = now;
@@ -709,6 +712,11 @@ impl Driver {
             tracing::info!(
                 "the connection to the TURN server has ended: looking for another route"
             );
+            is_lost = true;
+        }
+
+        if turn == TurnHealth::Gone {
+            tracing::info!("the TURN server does not answer any more: looking for another route");
             is_lost = true;
         }
 
