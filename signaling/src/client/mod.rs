@@ -347,6 +347,13 @@ impl Client {
         self.shared.probe.answer.notify_one();
     }
 
+    /// When the server was last heard, on this connection or one before.
+    #[must_use]
+    pub fn last_heard(&self) -> Option<std::time::Instant> {
+        let heard = *self.shared.probe.heard.lock();
+        heard.map(tokio::time::Instant::into_std)
+    }
+
     /// The addresses of this machine have changed, so that the connection may lead nowhere, which
     /// would only be noticed after a while: connects again now. The server resumes this client.
     #[expect(clippy::disallowed_methods, reason = "a shell: the minute begins now")]

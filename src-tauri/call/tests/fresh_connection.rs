@@ -170,17 +170,20 @@ async fn a_call_whose_connection_breaks_goes_on_verified_over_a_fresh_one() {
         }
 
         let kept = kept.lock().clone();
-        let numbers = |kind: &str, payload: &str| {
+        let numbers = |kind: &str, payload: &str, field: &str| {
             let messages = kept.iter().filter(|message| message["type"] == kind);
             let mut numbers: Vec<u64> = messages
-                .filter_map(|message| message[payload]["connection"].as_u64())
+                .filter_map(|message| message[payload][field].as_u64())
                 .collect();
             numbers.dedup();
             numbers
         };
-        assert_eq!(numbers("webrtc_offer", "offer"), [0, 1]);
-        assert_eq!(numbers("webrtc_answer", "answer"), [0, 1]);
-        assert_eq!(numbers("ice_candidate", "candidate"), [1]);
+        assert_eq!(numbers("webrtc_offer", "offer", "connection"), [0, 1]);
+        assert_eq!(numbers("webrtc_answer", "answer", "connection"), [0, 1]);
+        assert_eq!(numbers("ice_candidate", "candidate", "connection"), [1]);
+        let rounds = numbers("webrtc_offer", "offer", "round");
+        assert!(!rounds.is_empty(), "offers are numbered");
+        assert_eq!(numbers("webrtc_answer", "answer", "round"), rounds);
 
         let [left, right] = pair.sides;
         let (mut stays, leaves) = if broken == 0 {
@@ -250,5 +253,91 @@ async fn a_fresh_connection_with_another_certificate_ends_the_call() {
         let [_, other] = &mut pair.sides;
         assert_eq!(other.ended(TIMEOUT).await, EndCode::CodeMismatch);
         pair.server.shutdown().await;
+    }
+}
+
+/// The server leaves the offer as it is, so that the side which answers finds nothing wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_on_a_fresh_connection_with_another_certificate_ends_the_call() {
+    for has_words in [true, false] {
+        let without_words = move |message: &mut Value| {
+            if let Some(fields) = description(message).and_then(Value::as_object_mut)
+                && !has_words
+            {
+                fields.remove("pake");
+            }
+        };
+        let swapping = move |message: &mut Value| {
+            without_words(message);
+            let is_answer = message["type"] == "webrtc_answer";
+            if let Some(description) = description(message)
+                && is_answer
+                && description["connection"] == 1
+            {
+                swap_certificate(description);
+            }
+        };
+        let meddles = [changing(swapping), changing(without_words)];
+        let mut pair = Pair::start(meddles, |_, _| {}).await;
+        pair.runtimes[0].break_connections();
+        let [offers, answers] = &mut pair.sides;
+        assert_eq!(offers.ended(TIMEOUT).await, EndCode::CodeMismatch);
+        answers.ended(TIMEOUT).await;
+        pair.server.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_ends_before_its_fresh_connection_is_answered_reports_what_it_had() {
+    let (offered, mut is_offered) = tokio::sync::mpsc::unbounded_channel();
+    // It sends audio and wants none.
+    let refusing = changing(|message| {
+        if let Some(description) = description(message) {
+            let sdp = description["sdp"].as_str().expect("a text");
+            let audio = sdp.find("m=audio").expect("it has audio");
+            let (before, after) = sdp.split_at(audio);
+            let refused = after.replacen("a=sendrecv", "a=sendonly", 1);
+            description["sdp"] = format!("{before}{refused}").into();
+        }
+    });
+    let losing: Meddle = Arc::new(move |message| {
+        let is_offer = message["type"] == "webrtc_offer";
+        if is_offer && message["offer"]["connection"] == 1 {
+            // Fails once the test is over.
+            let _ = offered.send(());
+            return Vec::new();
+        }
+        vec![(Duration::ZERO, message)]
+    });
+    let mut pair = Pair::start([refusing, losing], |_, _| {}).await;
+    let before = pair.sides[0].call.stats().await;
+    assert!(
+        before.refused.audio && !before.refused.video,
+        "{:?}",
+        before.refused
+    );
+    assert!(before.route.is_some());
+
+    pair.runtimes[0].break_connections();
+    let offer = tokio::time::timeout(TIMEOUT, is_offered.recv()).await;
+    offer.expect("a fresh one is offered");
+    let [broken, other] = &mut pair.sides;
+    let meanwhile = broken.call.stats().await;
+    broken.call.hang_up().await;
+    other.ended(TIMEOUT).await;
+
+    let after = broken.call.stats().await;
+    for (when, stats) in [("meanwhile", &meanwhile), ("after the end", &after)] {
+        let agreed =
+            |stats: &tandem_call::CallStats| (stats.video_codec, stats.audio_codec, stats.refused);
+        assert_eq!(agreed(stats), agreed(&before), "{when}");
+        let route = stats.route.as_ref().expect("it had one");
+        let known = before.route.as_ref().expect("it had one");
+        assert_eq!((&route.local, &route.remote), (&known.local, &known.remote));
+        assert_eq!(route.dtls, known.dtls, "{when}");
+        let sent = |stats: &tandem_call::CallStats| {
+            stats.video_sent.as_ref().expect("video was sent").frames
+        };
+        assert!(sent(stats) >= sent(&before), "{when}");
     }
 }

@@ -375,6 +375,41 @@ fn a_relayed_call_outlives_the_turn_server() {
     assert!(gap <= Duration::from_secs(15), "{gap:?}");
 }
 
+fn set_forwarding(network: &Network, is_on: bool) {
+    let setting = format!("net.ipv4.conf.all.forwarding={}", u8::from(is_on));
+    let mut command = network.host(SERVERS).command("sysctl");
+    command.args(["-qw", &setting]);
+    assert!(command.status().expect("it is installed").success());
+}
+
+/// Both sides reach the TURN server and not each other, until the router forwards.
+#[test]
+fn a_relayed_call_takes_a_direct_route_when_the_turn_server_is_gone() {
+    require!(Part::Network);
+    require!(Part::Coturn);
+    let mut gaps = Vec::new();
+    for _ in 0..2 {
+        let network = routed_network();
+        set_forwarding(&network, false);
+        let turn = coturn(&network);
+        let rig = Rig::start_routed(network, Some(&turn), |_, _| ());
+        set_forwarding(&rig.network, true);
+        // Long enough for the server to be known to answer.
+        std::thread::sleep(Duration::from_secs(1));
+
+        let since = Instant::now();
+        drop(turn);
+        gaps.push(rig.gap(since));
+    }
+
+    eprintln!("media came back after {gaps:?}");
+    for gap in &gaps {
+        assert!(*gap > OUTAGE, "media was relayed: {gaps:?}");
+        // Silence alone makes it look for another route after ten seconds.
+        assert!(*gap <= Duration::from_secs(6), "{gaps:?}");
+    }
+}
+
 /// Neither loss nor a short outage of the network ends an allocation, so ICE has no reason to restart.
 #[test]
 fn a_relayed_call_on_a_bad_network_keeps_its_route() {

@@ -184,10 +184,11 @@ describe("a guest", () => {
     ]);
   });
 
-  it("passes on the numbers of connections", () => {
+  it("passes on the numbers of connections and offers", () => {
     const { act } = inCall();
-    expect(sent(act({ type: "signal", signal: { ...OFFER, connection: 0 } }))).toEqual([
-      { type: "webrtc_offer", to: "partner", offer: { ...OFFER.description, connection: 0 } },
+    const numbers = { connection: 0, round: 1 };
+    expect(sent(act({ type: "signal", signal: { ...OFFER, ...numbers } }))).toEqual([
+      { type: "webrtc_offer", to: "partner", offer: { ...OFFER.description, ...numbers } },
     ]);
     const candidate = { candidate: "candidate:1" };
     const numbered = { kind: "candidate", candidate, connection: 2 } as const;

@@ -78,9 +78,10 @@ function side(polite: boolean, move: Step["send"] = null, before?: string) {
   return { peer, negotiation, sent, check, types, onFirstOffer, onFault, onChecked };
 }
 
-const described = (type: "offer" | "answer", sdp: string = type): Signal => ({
+const described = (type: "offer" | "answer", sdp: string = type, round?: number): Signal => ({
   kind: "description",
   description: { type, sdp },
+  ...(round !== undefined && { round }),
 });
 const candidate = (line: string): Signal => ({ kind: "candidate", candidate: { candidate: line } });
 
@@ -131,7 +132,7 @@ describe("negotiation", () => {
     offerer.negotiation.repeatOffer();
     await offerer.negotiation.receive({ ...described("answer", "theirs"), pake: 7 } as Signal);
     expect(offerer.check.received).toHaveBeenCalledWith("answer", 7, "theirs", "offer");
-    const offer = { ...described("offer"), pake: { move: "first" } };
+    const offer = { ...described("offer", "offer", 1), pake: { move: "first" } };
     expect(offerer.sent).toEqual([offer, offer, { kind: "pake", pake: { move: "third" } }]);
     expect(offerer.onChecked).toHaveBeenCalledTimes(1);
   });
@@ -220,7 +221,8 @@ describe("negotiation", () => {
     expect(peer.signalingState).toBe("stable");
     expect(negotiation.holdsOffer).toBe(true);
     expect(negotiation.repeatOffer()).toBe(true);
-    expect(sent.slice(-2)).toEqual([described("offer", "offer 1"), described("offer", "offer 1")]);
+    const offer = described("offer", "offer 1", 1);
+    expect(sent.slice(-2)).toEqual([offer, offer]);
     await negotiation.receive(described("answer"));
     expect(peer.localDescription?.sdp).toBe("offer 1");
     await negotiation.receive(described("answer"));
@@ -234,6 +236,41 @@ describe("negotiation", () => {
     expect(types()).toEqual(["answer", "offer", "offer", "offer", "answer"]);
     expect(peer.rollbacks).toBe(0);
     expect(onFault).not.toHaveBeenCalled();
+  });
+
+  it.each([false, true])(
+    "takes no answer to an earlier offer for one to a later",
+    async (polite) => {
+      const { peer, negotiation, sent, onFault } = side(polite);
+      if (polite) await negotiation.receive(described("offer"));
+      await negotiation.offer();
+      // The partner gets it twice, and answers both.
+      negotiation.repeatOffer();
+      await negotiation.receive(described("answer", "to the first", 1));
+      await negotiation.offer();
+      await negotiation.receive(described("answer", "to its repetition", 1));
+      expect(peer.remoteDescription?.sdp).toBe("to the first");
+      expect(negotiation.repeatOffer(), "it still waits").toBe(true);
+
+      await negotiation.receive(described("answer", "to the second", 2));
+      expect(peer.remoteDescription?.sdp).toBe("to the second");
+      expect(negotiation.repeatOffer()).toBe(false);
+      const rounds = sent.map((signal) => (signal.kind === "description" ? signal.round : null));
+      expect(rounds.filter((round) => round !== undefined)).toEqual([1, 1, 2, 2]);
+      expect(onFault).not.toHaveBeenCalled();
+    },
+  );
+
+  it("takes the answer of a partner that numbers none, and repeats the number of an offer", async () => {
+    const offerer = side(false);
+    await offerer.negotiation.offer();
+    await offerer.negotiation.receive(described("answer"));
+    expect(offerer.peer.signalingState).toBe("stable");
+
+    const answerer = side(true);
+    await answerer.negotiation.receive(described("offer", "theirs", 7));
+    await answerer.negotiation.receive(described("offer", "theirs, again"));
+    expect(answerer.sent).toEqual([described("answer", "answer", 7), described("answer")]);
   });
 
   it("makes no offer of what was there before the partner's", async () => {

@@ -19,6 +19,8 @@ export type Negotiable = Pick<
   | "addIceCandidate"
 > & { createOffer: () => Promise<RTCSessionDescriptionInit> };
 
+type Description = Extract<Signal, { kind: "description" }>;
+
 /** A move of the handshake, and what is to carry it; `null` for none. */
 type Move = ReturnType<CodeCheck["candidate"]>;
 
@@ -45,6 +47,11 @@ export class Negotiation {
   #makingOffer = false;
   /** The SDP of an offer that has been sent and is applied when the answer comes. */
   #heldOffer: string | null = null;
+  /**
+   * The number of this side's newest offer, which the answer to it repeats. A partner that repeats none
+   * answers each offer once, as far as can be told.
+   */
+  #round = 0;
   /** Offers of the partner that were taken: an offer that is older is void. */
   #taken = 0;
   #ignoresOffer = false;
@@ -95,7 +102,7 @@ export class Negotiation {
     this.#queue = this.#queue.then(() => {
       switch (signal.kind) {
         case "description":
-          return this.#description(signal.description, signal.pake);
+          return this.#description(signal);
         case "candidate":
           return this.#candidate(signal.candidate);
         case "pake":
@@ -106,12 +113,14 @@ export class Negotiation {
     return this.#queue;
   }
 
-  async #description(description: RTCSessionDescriptionInit, pake: unknown): Promise<void> {
+  async #description({ description, pake, round }: Description): Promise<void> {
     const { peer, polite, check, onFirstOffer, onFault } = this.#options;
     const isOffer = description.type === "offer";
-    // An answer that nobody asked for changes nothing.
+    // An answer that nobody asked for changes nothing, and neither does one to an offer that is void or
+    // has been answered: repeated offers have several.
     const held = this.#heldOffer;
     if (!isOffer && peer.signalingState !== "have-local-offer" && held === null) return;
+    if (!isOffer && round !== undefined && round !== this.#round) return;
 
     const collides = isOffer && (this.#makingOffer || peer.signalingState !== "stable");
     this.#ignoresOffer = collides && !polite;
@@ -143,7 +152,7 @@ export class Negotiation {
       await peer.setLocalDescription();
       const answer = peer.localDescription?.sdp ?? "";
       if (isFirst) move = check.received("offer", pake, sdp, answer);
-      this.#answer(answer, move);
+      this.#answer(answer, move, round);
     } catch {
       onFault();
     }
@@ -151,6 +160,7 @@ export class Negotiation {
 
   async #describe(): Promise<void> {
     const { peer, polite } = this.#options;
+    this.#round += 1;
     if (!polite || !peer.remoteDescription) {
       await peer.setLocalDescription();
       if (peer.localDescription) this.#sendOffer(peer.localDescription.sdp);
@@ -168,14 +178,16 @@ export class Negotiation {
   #sendOffer(sdp: string): void {
     const { send, check } = this.#options;
     const pake = check.offer(sdp);
-    send({ kind: "description", description: { type: "offer", sdp }, ...(pake && { pake }) });
+    const description = { type: "offer", sdp } as const;
+    send({ kind: "description", description, round: this.#round, ...(pake && { pake }) });
   }
 
   /** Sends the answer to an offer, and the move that the offer's own one calls for. */
-  #answer(sdp: string, move: Move): void {
+  #answer(sdp: string, move: Move, round: number | undefined): void {
     const { send } = this.#options;
+    const description = { type: "answer", sdp } as const;
     const beside = move?.carrier === "answer" ? { pake: move.pake } : {};
-    send({ kind: "description", description: { type: "answer", sdp }, ...beside });
+    send({ kind: "description", description, ...(round !== undefined && { round }), ...beside });
     this.#sendMove(move?.carrier === "candidate" ? move : null);
   }
 

@@ -21,14 +21,17 @@ describe("a message from the server", () => {
   });
 
   it("reads the number of a connection, and takes nothing else for one", () => {
-    const offer = (connection: unknown) =>
-      parse({ type: "webrtc_offer", seq: 1, offer: { type: "offer", sdp: "v=0\r\n", connection } });
-    expect(offer(3)).toMatchObject({ signal: { kind: "description", connection: 3 } });
+    const offer = (connection: unknown) => {
+      const described = { type: "offer", sdp: "v=0\r\n", connection, round: connection };
+      return parse({ type: "webrtc_offer", seq: 1, offer: described });
+    };
+    expect(offer(3)).toMatchObject({ signal: { kind: "description", connection: 3, round: 3 } });
     const candidate = { candidate: "candidate:1", connection: 2 };
     const message = parse({ type: "ice_candidate", seq: 1, candidate });
     expect(message).toMatchObject({ signal: { kind: "candidate", connection: 2 } });
     for (const value of [null, -1, 1.5, "1", 2 ** 32, [], {}])
-      expect(offer(value)).not.toHaveProperty("signal.connection");
+      for (const name of ["connection", "round"])
+        expect(offer(value)).not.toHaveProperty(`signal.${name}`);
   });
 
   it("is read as the protocol describes it", () => {

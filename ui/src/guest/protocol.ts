@@ -16,13 +16,18 @@ export type ClientMessage =
   | { type: "ping"; t: number }
   | { type: "bye" };
 
-/** A description with a move of the handshake and the number of its connection beside it. */
-type Described = RTCSessionDescriptionInit & { pake?: unknown; connection?: number };
+/** A description with a move of the handshake, and the numbers of its connection and its offer, beside it. */
+type Described = RTCSessionDescriptionInit & {
+  pake?: unknown;
+  connection?: number;
+  round?: number;
+};
 type Candidate = RTCIceCandidateInit & { connection?: number };
 
 /**
  * What the partner sent through the server, or what is sent to it. `connection` is the number of the peer
- * connection; who sends none with a description takes no fresh one.
+ * connection; who sends none with a description takes no fresh one. `round` is the number of an offer on
+ * it, which the answer repeats.
  */
 export type Signal =
   | {
@@ -30,6 +35,7 @@ export type Signal =
       description: RTCSessionDescriptionInit;
       pake?: unknown;
       connection?: number;
+      round?: number;
     }
   /** A move of the handshake that no description carries. */
   | { kind: "pake"; pake: unknown }
@@ -83,11 +89,12 @@ export function messageOf(signal: Signal, to: string): ClientMessage {
     return { type: "ice_candidate", to, candidate: { pake: signal.pake } };
   }
 
-  const { description, pake, connection } = signal;
+  const { description, pake, connection, round } = signal;
   const described = {
     ...description,
     ...(pake !== undefined && { pake }),
     ...(connection !== undefined && { connection }),
+    ...(round !== undefined && { round }),
   };
   return description.type === "offer"
     ? { type: "webrtc_offer", to, offer: described }
@@ -178,15 +185,19 @@ function signal(message: Fields, payload: Signal | null): ServerMessage {
 }
 
 function description(type: "offer" | "answer", value: unknown): Signal | null {
-  const { sdp, pake, connection } = fields(value) ?? {};
+  const { sdp, pake, connection, round } = fields(value) ?? {};
   if (typeof sdp !== "string") return null;
-  return { kind: "description", description: { type, sdp }, pake, ...numbered(connection) };
+  const numbers = { ...numbered("connection", connection), ...numbered("round", round) };
+  return { kind: "description", description: { type, sdp }, pake, ...numbers };
 }
 
-/** The number of a peer connection, if it is one. */
-function numbered(value: unknown): { connection?: number } {
+/** The number of a peer connection or of an offer, if it is one. */
+function numbered(
+  name: "connection" | "round",
+  value: unknown,
+): Partial<Record<typeof name, number>> {
   const isNumber = typeof value === "number" && Number.isInteger(value);
-  return isNumber && value >= 0 && value < 2 ** 32 ? { connection: value } : {};
+  return isNumber && value >= 0 && value < 2 ** 32 ? { [name]: value } : {};
 }
 
 function candidate(value: unknown): Signal | null {
@@ -199,7 +210,7 @@ function candidate(value: unknown): Signal | null {
   if (typeof sdpMid === "string") init.sdpMid = sdpMid;
   if (typeof sdpMLineIndex === "number") init.sdpMLineIndex = sdpMLineIndex;
   if (typeof usernameFragment === "string") init.usernameFragment = usernameFragment;
-  return { kind: "candidate", candidate: init, ...numbered(from.connection) };
+  return { kind: "candidate", candidate: init, ...numbered("connection", from.connection) };
 }
 
 function iceServers(value: unknown): RTCIceServer[] {

@@ -28,6 +28,6 @@ pub(crate) use pass_through::{PassThrough, Tap};
 pub(crate) use repair_tap::RepairTap;
 pub(crate) use report_tap::ReportTap;
 use retransmissions::Retransmissions;
-pub(crate) use sent_tap::{SentStreams, SentTap};
+pub(crate) use sent_tap::{Sent, SentStreams, SentTap};
 pub(crate) use track_opening::TrackOpening;
 pub(crate) use undeclared_tap::UndeclaredTap;

@@ -38,23 +38,29 @@ pub(super) fn generate() -> Result<(RTCCertificate, Fingerprint), PeerError> {
 }
 
 /// The certificates that DTLS uses. `None` before its handshake is done.
-pub(super) async fn used(
-    connection: &dyn PeerConnection,
-    local: Fingerprint,
-) -> Option<Certificates> {
+pub(super) async fn used(connection: &dyn PeerConnection) -> Option<Certificates> {
     let report = connection
         .get_stats(Instant::now(), StatsSelector::None)
         .await;
-    let id = report.iter().find_map(|entry| match entry {
-        RTCStatsReportEntry::Transport(transport) => Some(&transport.remote_certificate_id),
+    let (local, remote) = report.iter().find_map(|entry| match entry {
+        RTCStatsReportEntry::Transport(transport) => Some((
+            &transport.local_certificate_id,
+            &transport.remote_certificate_id,
+        )),
         _ => None,
     })?;
-    report.iter().find_map(|entry| match entry {
-        RTCStatsReportEntry::Certificate(certificate) if certificate.stats.id == *id => {
-            let remote = read(&certificate.fingerprint_algorithm, &certificate.fingerprint)?;
-            Some(Certificates { local, remote })
-        }
-        _ => None,
+    let named = |id: &String| {
+        report.iter().find_map(|entry| match entry {
+            RTCStatsReportEntry::Certificate(one) if one.stats.id == *id => {
+                read(&one.fingerprint_algorithm, &one.fingerprint)
+            }
+            _ => None,
+        })
+    };
+
+    Some(Certificates {
+        local: named(local)?,
+        remote: named(remote)?,
     })
 }
 

@@ -34,15 +34,15 @@ use super::route::{self, Route};
 use super::sockets::{Sockets, are_systems};
 use super::track::LocalTrack;
 use super::tracks::Tracks;
-use super::turn::{self, Turn, TurnProblem, WarmConnections};
+use super::turn::{self, Turn, TurnHealth, TurnProblem, WarmConnections};
 use super::workarounds::{
     DriverEnd, HandshakeDone, HandshakeRuntime, LinkLocal, multicast_dns, selected_pair,
 };
 use super::{certificate, description, setup};
 use crate::congestion::{self, BitrateBounds};
 use crate::interceptors::{
-    Declared, IdleReportTap, LastHeard, LastHeardTap, PassThrough, SentStreams, SentTap,
-    TrackOpening, UndeclaredTap,
+    Declared, IdleReportTap, LastHeard, LastHeardTap, PassThrough, Sent, SentTap, TrackOpening,
+    UndeclaredTap,
 };
 use crate::link::LinkState;
 use crate::machine::ConnectProblem;
@@ -516,11 +516,15 @@ impl Peer {
         self.set_remote(kind, sdp).await
     }
 
+    /// Whether the two sides have agreed on anything.
+    pub(crate) fn has_agreed(&self) -> bool {
+        !self.negotiated.audio.is_empty() || !self.negotiated.video.is_empty()
+    }
+
     /// The kinds of media that this side has and the partner does not want.
     #[must_use]
     pub fn refused(&self) -> Refused {
-        let has_agreed = !self.negotiated.audio.is_empty() || !self.negotiated.video.is_empty();
-        let is_refused = |kind| has_agreed && self.negotiated.to_send(kind).is_none();
+        let is_refused = |kind| self.has_agreed() && self.negotiated.to_send(kind).is_none();
 
         Refused {
             audio: self.config.send_audio && is_refused(MediaKind::Audio),
@@ -604,7 +608,7 @@ impl Peer {
 
     /// The certificates that DTLS uses. `None` before its handshake is done.
     pub async fn certificates(&self) -> Option<Certificates> {
-        certificate::used(&*self.connection, self.identity.fingerprint).await
+        certificate::used(&*self.connection).await
     }
 
     /// What both sides agreed on. Empty until they have.
@@ -663,6 +667,11 @@ impl Peer {
         self.turn.take_lost_route()
     }
 
+    /// How the TURN server is that media goes through. `heard`: when the signaling server was last heard.
+    pub(crate) fn turn_health(&self, now: Instant, heard: Option<Instant>) -> TurnHealth {
+        self.turn.health(now, heard)
+    }
+
     /// Why no connection comes up, as far as this side can tell by `now`. `None` while it may still come,
     /// or if nothing is known to be wrong.
     pub(crate) fn problem(&self, now: Instant) -> Option<ConnectProblem> {
@@ -695,20 +704,25 @@ impl Peer {
         self.config.relay_only && self.turn.problem(now).is_some()
     }
 
-    /// What has been sent to the partner.
-    pub(crate) fn sent(&self) -> &SentStreams {
-        &self.identity.sent
+    /// What has been sent to the partner of this kind, in the whole call.
+    pub(crate) fn sent_of(&self, kind: MediaKind) -> Sent {
+        self.identity.sent.of(self.identity.ssrcs[kind as usize])
     }
 
     /// The route that media takes. `None` until there is one.
-    pub async fn route(&self) -> Option<Route> {
-        let mut route = route::route(&*self.connection, &self.candidates, self.link.rtt()).await?;
-        if route.local == "relay" {
-            let server = self.route_watch.lock().turn_server();
-            route.relay_transport = Some(self.turn.transport_of(server));
-        }
+    pub fn route(&self) -> impl Future<Output = Option<Route>> + Send + use<> {
+        let (connection, candidates) = (Arc::clone(&self.connection), Arc::clone(&self.candidates));
+        let (link, watch) = (Arc::clone(&self.link), Arc::clone(&self.route_watch));
+        let turn = Arc::clone(&self.turn);
+        async move {
+            let mut route = route::route(&*connection, &candidates, link.rtt()).await?;
+            if route.local == "relay" {
+                let server = watch.lock().turn_server();
+                route.relay_transport = Some(turn.transport_of(server));
+            }
 
-        Some(route)
+            Some(route)
+        }
     }
 
     /// Takes back this side's own offer.

@@ -42,7 +42,7 @@ pub(crate) use track::LocalTrack;
 pub use turn::WarmConnections;
 #[cfg(feature = "internals")]
 pub(crate) use turn::framing::read_stream as read_turn_stream;
-pub(crate) use turn::is_usable;
+pub(crate) use turn::{TurnHealth, is_usable};
 
 /// Reads a description as far as Tandem does itself and, if it is an offer, negotiates twice with
 /// it, for fuzz targets.

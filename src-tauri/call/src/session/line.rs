@@ -336,6 +336,11 @@ impl SignalingLine {
         self.client.probe();
     }
 
+    /// When the server was last heard: see [`Client::last_heard`].
+    pub(crate) fn last_heard(&self) -> Option<Instant> {
+        self.client.last_heard()
+    }
+
     /// Connects again now: see [`Client::network_changed`].
     pub fn network_changed(&self) {
         self.client.network_changed();

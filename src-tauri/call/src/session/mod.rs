@@ -7,7 +7,6 @@
 
 mod audio_bridge;
 mod camera_recovery;
-mod connection_number;
 mod driver;
 mod event;
 mod history;
@@ -18,6 +17,7 @@ mod local_audio;
 mod local_state;
 mod local_video;
 mod network_watch;
+mod numbers;
 mod options;
 mod partner;
 mod quality;

@@ -1,38 +1,39 @@
 //! Everything that lives as long as the connection to one partner.
 
+mod figures;
+mod sending;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
-use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
-use rtc::rtp::packet::Packet;
 use tandem_media::audio::AudioEngine;
-use tandem_media::codec::VideoCodec;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 use webrtc::data_channel::DataChannel;
-use webrtc::media_stream::track_local::{TrackLocal, TrackLocalEvent};
 use webrtc::media_stream::track_remote::TrackRemote;
 
 use super::audio_bridge::{AudioGate, AudioOutput, RemoteAudio};
-use super::connection_number;
 use super::history::History;
 use super::limit::limited;
 use super::local_video::LocalVideo;
+use super::numbers;
 use super::recorder::{ReceiveRecorder, Traffic};
 use super::remote_state::RemoteState;
 use super::remote_tracks::{ReceivedFormats, Receiving, RemoteTracks};
 use super::remote_video::{self, RemoteVideoContext};
-use super::stats::{CallStats, VideoReceived, VideoSent};
 use super::verification::{Reaction, Verifier};
 use super::video_sender::{StreamFormat, VideoOutput, VideoSender};
 use super::{CallOptions, CallOutput, VerificationState};
 use crate::link::RepairCounters;
 use crate::machine::{Match, PeerId};
 use crate::partner_state::{PartnerState, Share};
-use crate::peer::{Codec, Format, LocalTrack, MediaKind, Peer, PeerEvent, Refused};
+use crate::peer::{MediaKind, Peer, PeerEvent, Refused};
+use figures::Earlier;
+use sending::{send_audio, send_video, watch_keyframe_requests};
 
 /// How many streams and channels of a partner are held: two and one are usual.
 const MAX_HELD: usize = 16;
@@ -42,6 +43,8 @@ pub(super) struct PartnerConnection {
     pub(super) id: PeerId,
     /// The number of the connection in this call.
     pub(super) number: u32,
+    /// The number of this side's last offer in this call.
+    round: u32,
     pub(super) peer: Peer,
     /// No connection could be made in place of the one before, which is closed.
     is_lost: bool,
@@ -50,10 +53,10 @@ pub(super) struct PartnerConnection {
     pub(super) verifier: Verifier,
     /// The connection is up, and has not named its certificates.
     awaits_certificates: bool,
-    /// A fresh connection has not shown yet that it uses the certificates of the call. Until then no
-    /// media goes to it.
+    /// Whether a fresh connection has shown that it uses the certificates of the call. Until then, nothing
+    /// goes over it in either direction.
     proof: Proof,
-    /// Streams and channels of a partner who is not verified yet and must be.
+    /// Streams and channels that wait: see [`holds_media`](Self::holds_media).
     held: Vec<PeerEvent>,
     matched: Match,
     traffic: Arc<Traffic>,
@@ -71,6 +74,8 @@ pub(super) struct PartnerConnection {
     refused: Refused,
     /// What the connections before have counted.
     repair_before: RepairCounters,
+    /// What the connections before were like.
+    earlier: Earlier,
     /// Exists once the connection is up.
     history: Option<History>,
 }
@@ -109,6 +114,7 @@ impl PartnerConnection {
         Self {
             id,
             number: 0,
+            round: 0,
             peer,
             is_lost: false,
             events,
@@ -133,6 +139,7 @@ impl PartnerConnection {
             remote_state: RemoteState::new(share),
             refused: Refused::default(),
             repair_before: RepairCounters::default(),
+            earlier: Earlier::default(),
             history: None,
         }
     }
@@ -148,7 +155,7 @@ impl PartnerConnection {
     ) {
         let before = std::mem::replace(&mut self.peer, peer);
         self.repair_before = self.repair_before.plus(before.link().repair());
-        self.incoming.video.lock().on_fresh_connection();
+        self.earlier.on_replaced(&before);
         self.remote_state.on_fresh_connection();
         self.events = events;
         self.begin(id, number);
@@ -186,9 +193,25 @@ impl PartnerConnection {
         is_new
     }
 
-    /// This side's description, as the partner gets it.
-    pub(super) fn numbered(&self, description: &str) -> String {
-        connection_number::on_description(description, self.number)
+    /// This side's offer, as the partner gets it.
+    pub(super) fn numbered_offer(&mut self, offer: &str) -> String {
+        self.round += 1;
+        numbers::in_round(&numbers::on_description(offer, self.number), self.round)
+    }
+
+    /// This side's answer to `offer`, as the partner gets it.
+    pub(super) fn numbered_answer(&self, answer: &str, offer: &str) -> String {
+        let answer = numbers::on_description(answer, self.number);
+        match numbers::round(offer) {
+            Some(round) => numbers::in_round(&answer, round),
+            None => answer,
+        }
+    }
+
+    /// Whether the partner's answer is for another offer than this side's last one: it was late, or the
+    /// partner has got an offer twice. Not every partner says so.
+    pub(super) fn answers_another_offer(&self, answer: &str) -> bool {
+        numbers::round(answer).is_some_and(|round| round != self.round)
     }
 
     /// Whether a description of the partner is one of the partner of this call, as far as that
@@ -197,14 +220,14 @@ impl PartnerConnection {
         self.number == 0 || self.verifier.is_same_partner(description)
     }
 
-    /// Whether nothing of the partner may be received yet: it is not verified, and must be, on this
-    /// connection.
+    /// Whether nothing of the partner may be received yet: it is not verified, and must be, or this is a
+    /// fresh connection that has not shown that it uses the certificates of the call.
     pub(super) fn holds_media(&self) -> bool {
-        let is_verified = self.history.is_some() && self.proof == Proof::Given;
-        self.verifier.must_verify() && !is_verified
+        let awaits_verification = self.verifier.must_verify() && self.history.is_none();
+        awaits_verification || self.proof != Proof::Given
     }
 
-    /// Keeps a stream or channel until the partner is verified. Returns `false` if there are more than
+    /// Keeps a stream or channel until it may be received. Returns `false` if there are more than
     /// any call has use for.
     pub(super) fn hold(&mut self, event: PeerEvent) -> bool {
         self.held.push(event);
@@ -216,8 +239,12 @@ impl PartnerConnection {
         self.history.is_some()
     }
 
-    /// What was held, when the call begins.
+    /// What was held, if it may be received now.
     pub(super) fn release(&mut self) -> Vec<PeerEvent> {
+        if self.holds_media() {
+            return Vec::new();
+        }
+
         std::mem::take(&mut self.held)
     }
 
@@ -456,76 +483,6 @@ impl PartnerConnection {
             .is_some_and(|history| history.sample(now, link, traffic, received))
     }
 
-    /// Collects the figures of the connection, the media and the audio engine.
-    pub(super) async fn stats(&self, now: Instant, engine: Option<&AudioEngine>) -> CallStats {
-        let negotiated = self.peer.negotiated();
-        let repair = self.repair_before.plus(self.peer.link().repair());
-        let mut audio = engine.map(AudioEngine::stats).unwrap_or_default();
-        let sent = self
-            .peer
-            .audio()
-            .map(|local| self.peer.sent().of(local.ssrc));
-        (audio.sent_packets, audio.sent_bytes) =
-            sent.map_or((0, 0), |sent| (sent.packets, sent.bytes));
-        let state = self.remote_state.reported();
-        let (received, lip_sync_ms_p95) = {
-            let recorder = self.incoming.video.lock();
-            let received = recorder.stats(state.camera_on.then_some(now));
-            (received, recorder.lip_sync_ms_p95())
-        };
-
-        // A partner that reports its camera or microphone as off may have negotiated a stream
-        // without sending any.
-        let video_sends = state.camera_on || received.packets > 0;
-        let audio_sends = !state.muted || audio.jitter.packets > 0;
-
-        CallStats {
-            session_id: Some(self.matched.session_id.as_str().to_owned()),
-            initiator: Some(self.matched.initiator),
-            refused: self.peer.refused(),
-            video_codec: negotiated.video.first().and_then(Format::video).map(
-                |codec| match codec {
-                    VideoCodec::H264 => "H264",
-                    VideoCodec::Vp8 => "VP8",
-                },
-            ),
-            audio_codec: negotiated
-                .audio
-                .first()
-                .filter(|format| format.codec == Codec::Opus)
-                .map(|_| "opus"),
-            video_sent: self.video_sent(negotiated.video.is_empty()),
-            video_received: (self.incoming.tracks.has(MediaKind::Video) && video_sends).then_some(
-                VideoReceived {
-                    recovered: repair.recovered,
-                    nacks: repair.nacks_sent,
-                    ..received
-                },
-            ),
-            audio_received: self.incoming.tracks.has(MediaKind::Audio) && audio_sends,
-            audio,
-            lip_sync_ms_p95,
-            route: limited("name its route", self.peer.route()).await.flatten(),
-            quality: self.history.as_ref().and_then(History::quality),
-            bitrate: self
-                .history
-                .as_ref()
-                .map(|history| history.samples().to_vec())
-                .unwrap_or_default(),
-        }
-    }
-
-    /// What has been sent of the video. `None` if there was none to send: `is_rejected`, and nothing
-    /// went before. Frames of which no packet got to the socket were not sent.
-    fn video_sent(&self, is_rejected: bool) -> Option<VideoSent> {
-        let output = self.video_output.as_ref()?;
-        match self.peer.sent().of(output.ssrc).packets {
-            0 if is_rejected => None,
-            0 => Some(VideoSent::default()),
-            _ => Some(output.recorder.lock().stats()),
-        }
-    }
-
     /// Stops sending and closes the connection.
     pub(super) async fn close(self, video: &LocalVideo, gate: &AudioGate) {
         video.sender().set_output(None);
@@ -533,46 +490,5 @@ impl PartnerConnection {
         self.incoming.audio.end();
         // Without an answer it is only dropped, and the partner waits for a timeout.
         limited("close", self.peer.close()).await;
-    }
-}
-
-/// Sends audio packets until the [`AudioOutput`] is gone.
-async fn send_audio(local: LocalTrack, mut packets: UnboundedReceiver<Packet>) {
-    while let Some(packet) = packets.recv().await {
-        if let Err(error) = local.track.write_rtp(packet).await {
-            tracing::debug!(%error, "dropped an audio packet: the connection refused it");
-        }
-    }
-}
-
-/// Sends the packets of each frame until the [`VideoOutput`] is gone, so it must not keep that
-/// alive.
-async fn send_video(
-    local: LocalTrack,
-    mut frames: UnboundedReceiver<Vec<Packet>>,
-    in_flight: Arc<AtomicUsize>,
-) {
-    while let Some(packets) = frames.recv().await {
-        for packet in packets {
-            if let Err(error) = local.track.write_rtp(packet).await {
-                tracing::debug!(%error, "dropped a frame: the connection refused it");
-                break;
-            }
-        }
-
-        in_flight.fetch_sub(1, Relaxed);
-    }
-}
-
-/// Passes the partner's PLI (RFC 4585 §6.3.1) and FIR (RFC 5104 §4.3.1) to the encode thread.
-async fn watch_keyframe_requests(local: LocalTrack, output: Arc<VideoOutput>) {
-    while let Some(TrackLocalEvent::OnRtcpPacket(packets)) = local.track.poll().await {
-        let is_request = |packet: &dyn std::any::Any| {
-            packet.is::<PictureLossIndication>() || packet.is::<FullIntraRequest>()
-        };
-
-        if packets.iter().any(|packet| is_request(packet.as_any())) {
-            output.keyframe_requested.store(true, Relaxed);
-        }
     }
 }

@@ -106,6 +106,10 @@ impl SendRecorder {
     }
 }
 
+/// One stream of video from the partner, and its assembler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct StreamId(u64);
+
 /// Figures of the video that is received.
 #[derive(Debug)]
 pub(super) struct ReceiveRecorder {
@@ -119,8 +123,10 @@ pub(super) struct ReceiveRecorder {
     keyframe_requests: u64,
     decode_ms: PercentileWindow,
     freezes: FreezeDetector,
+    /// The newest stream, and what its assembler has counted.
+    stream: StreamId,
     packets: AssemblerStats,
-    /// Packets that came, and those that did not, over connections that are gone.
+    /// Packets that came, and those that did not, of the streams before.
     packets_before: (u64, u64),
     lip_sync_ms: PercentileWindow,
 }
@@ -137,6 +143,7 @@ impl Default for ReceiveRecorder {
             keyframe_requests: 0,
             decode_ms: PercentileWindow::new(WINDOW),
             freezes: FreezeDetector::default(),
+            stream: StreamId::default(),
             packets: AssemblerStats::default(),
             packets_before: (0, 0),
             lip_sync_ms: PercentileWindow::new(WINDOW),
@@ -178,16 +185,21 @@ impl ReceiveRecorder {
         self.keyframe_requests += 1;
     }
 
-    /// The assembler's counters changed.
-    pub(super) fn on_assembler(&mut self, packets: AssemblerStats) {
-        self.packets = packets;
-    }
-
-    /// A fresh connection takes the place of the one before: its stream counts from zero.
-    pub(super) fn on_fresh_connection(&mut self) {
+    /// A stream begins, whose assembler counts from zero. The thread of the one before may live on for a
+    /// moment.
+    pub(super) fn on_stream(&mut self) -> StreamId {
         let AssemblerStats { packets, lost, .. } = std::mem::take(&mut self.packets);
         self.packets_before.0 += packets;
         self.packets_before.1 += lost;
+        self.stream = StreamId(self.stream.0 + 1);
+        self.stream
+    }
+
+    /// The counters of a stream's assembler changed. Those of an earlier one are counted already.
+    pub(super) fn on_assembler(&mut self, stream: StreamId, packets: AssemblerStats) {
+        if stream == self.stream {
+            self.packets = packets;
+        }
     }
 
     /// When the newest packet of video arrived.
@@ -243,6 +255,33 @@ mod tests {
     #![allow(clippy::disallowed_methods, reason = "tests start at the real time")]
 
     use super::*;
+
+    fn counted(packets: u64, lost: u64) -> AssemblerStats {
+        AssemblerStats {
+            packets,
+            lost,
+            ..AssemblerStats::default()
+        }
+    }
+
+    #[test]
+    fn no_packet_counts_twice_while_the_thread_of_the_stream_before_lives() {
+        let mut recorder = ReceiveRecorder::default();
+        let figures = |recorder: &ReceiveRecorder| {
+            let stats = recorder.stats(None);
+            (stats.packets, stats.lost)
+        };
+        let first = recorder.on_stream();
+        recorder.on_assembler(first, counted(100, 3));
+        assert_eq!(figures(&recorder), (100, 3));
+
+        let second = recorder.on_stream();
+        recorder.on_assembler(first, counted(101, 3));
+        assert_eq!(figures(&recorder), (100, 3), "they are counted");
+        recorder.on_assembler(second, counted(10, 1));
+        recorder.on_assembler(first, counted(102, 4));
+        assert_eq!(figures(&recorder), (110, 4), "both streams, each once");
+    }
 
     #[test]
     fn a_rate_is_measured_from_the_first_event_to_the_last() {

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use webrtc::data_channel::DataChannel;
 
-use super::state_channel::{self, Meeting, ReportedState};
+use super::state_channel::{self, Meeting, MeetingRoom, ReportedState};
 use crate::link::LinkState;
 use crate::partner_state::{CHANNEL, CameraWatch, PartnerState, Share};
 
@@ -30,10 +30,8 @@ pub(super) struct RemoteState {
     channels: usize,
     /// This side's share of a room to meet again, if it wants one.
     share: Option<Share>,
-    /// The room was reported.
-    has_met: bool,
-    /// That room, until it is reported.
-    meeting_room: Arc<Mutex<Option<String>>>,
+    /// That room.
+    meeting_room: Arc<Mutex<MeetingRoom>>,
 }
 
 impl RemoteState {
@@ -48,17 +46,15 @@ impl RemoteState {
 
     /// The room to meet again in, once both sides have agreed on it. Returned once.
     pub(super) fn new_meeting_room(&mut self) -> Option<String> {
-        let room = self.meeting_room.lock().take();
-        self.has_met |= room.is_some();
-        room
+        self.meeting_room.lock().take()
     }
 
     /// A fresh connection has a channel of its own. What the partner has reported stays, until it
-    /// reports again.
+    /// reports again. This side's share goes over it once more: the one before may have got lost with its
+    /// connection, and then the room would be this side's only.
     pub(super) fn on_fresh_connection(&mut self) {
         self.has_channel = Arc::default();
         self.channels = 0;
-        self.share.take_if(|_| self.has_met);
     }
 
     /// The partner opened a data channel, or this side's is ready. The first one of the right name
@@ -79,7 +75,6 @@ impl RemoteState {
         let reported = Arc::clone(&self.reported);
         let meeting = Meeting {
             share: self.share,
-            is_agreed: false,
             room: Arc::clone(&self.meeting_room),
         };
         // The library may let it wait, and the call must not.

@@ -20,7 +20,7 @@ use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 
 use super::OnRemoteFrame;
 use super::audio_bridge::RemoteAudio;
-use super::recorder::{ReceiveRecorder, Traffic};
+use super::recorder::{ReceiveRecorder, StreamId, Traffic};
 use super::remote_tracks::{ReceivedFormats, Receiving};
 use super::state_channel::ReportedState;
 use super::stream_choice::{Choice, StreamChoice};
@@ -143,6 +143,7 @@ async fn request_keyframes(track: Arc<dyn TrackRemote>, mut requests: UnboundedR
 
 /// One video stream from the partner.
 struct Stream {
+    id: StreamId,
     ssrc: u32,
     codec: VideoCodec,
     assembler: FrameAssembler,
@@ -250,6 +251,7 @@ impl RemoteVideo {
         }
 
         Some(Stream {
+            id: self.context.recorder.lock().on_stream(),
             ssrc,
             codec,
             assembler,
@@ -282,7 +284,7 @@ impl RemoteVideo {
         }
 
         let stats = stream.assembler.stats();
-        self.record(|recorder| recorder.on_assembler(stats));
+        self.record(|recorder| recorder.on_assembler(stream.id, stats));
         self.stream = Some(stream);
     }
 

@@ -9,7 +9,7 @@ use tandem_signaling::message::{
 };
 use webrtc::peer_connection::RTCIceServer;
 
-use super::{CallOptions, Profile, connection_number, verification};
+use super::{CallOptions, Profile, numbers, verification};
 use crate::machine::{Departure, EndCode, Input, Match, Outgoing};
 
 /// What a message from the signaling server means for the call. `None`: nothing.
@@ -19,12 +19,12 @@ pub(super) fn input(message: ServerMessage) -> Option<Input> {
         ServerMessage::PartnerFound(found) => Input::PartnerFound(partner(&found)),
         ServerMessage::WebrtcOffer(relayed) => Input::Offer {
             session_id: relayed.session_id.as_str().into(),
-            connection: connection_number::read(relayed.offer.get()),
+            connection: numbers::connection(relayed.offer.get()),
             offer: relayed.offer.get().into(),
         },
         ServerMessage::WebrtcAnswer(relayed) => Input::Answer {
             session_id: relayed.session_id.as_str().into(),
-            connection: connection_number::read(relayed.answer.get()),
+            connection: numbers::connection(relayed.answer.get()),
             answer: relayed.answer.get().into(),
         },
         ServerMessage::IceCandidate(relayed) => {
@@ -37,7 +37,7 @@ pub(super) fn input(message: ServerMessage) -> Option<Input> {
                 },
                 None => Input::Candidate {
                     session_id,
-                    connection: connection_number::read(payload),
+                    connection: numbers::connection(payload),
                     candidate: payload.into(),
                 },
             }

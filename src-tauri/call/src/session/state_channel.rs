@@ -30,20 +30,39 @@ pub(super) type ReportedState = Arc<Mutex<Option<PartnerState>>>;
 pub(super) struct Meeting {
     /// This side's share; `None` if it does not want one.
     pub(super) share: Option<Share>,
-    /// The partner has sent its share.
-    pub(super) is_agreed: bool,
-    /// The room, once the partner has sent its share.
-    pub(super) room: Arc<Mutex<Option<String>>>,
+    /// Where the room goes.
+    pub(super) room: Arc<Mutex<MeetingRoom>>,
 }
 
 impl Meeting {
-    /// The partner sent its share. A second one changes nothing.
-    fn on_share(&mut self, partner: Share) {
-        if let Some(share) = self.share
-            && !std::mem::replace(&mut self.is_agreed, true)
-        {
-            *self.room.lock() = Some(share.room(partner));
+    /// The partner sent its share.
+    fn on_share(&self, partner: Share) {
+        if let Some(share) = self.share {
+            self.room.lock().on_agreed(share.room(partner));
         }
+    }
+}
+
+/// The room of one call, over all of its channels.
+#[derive(Debug, Default)]
+pub(super) struct MeetingRoom {
+    /// The partner has sent its share. Each fresh connection brings it again, in case it was lost.
+    is_agreed: bool,
+    /// Until it is reported.
+    room: Option<String>,
+}
+
+impl MeetingRoom {
+    /// Both shares are known. The first room counts.
+    fn on_agreed(&mut self, room: String) {
+        if !std::mem::replace(&mut self.is_agreed, true) {
+            self.room = Some(room);
+        }
+    }
+
+    /// The room, if it has not been reported.
+    pub(super) fn take(&mut self) -> Option<String> {
+        self.room.take()
     }
 }
 
@@ -75,7 +94,7 @@ pub(super) async fn run(
     channel: Arc<dyn DataChannel>,
     mut local: watch::Receiver<PartnerState>,
     reported: ReportedState,
-    mut meeting: Meeting,
+    meeting: Meeting,
     link: Arc<LinkState>,
 ) {
     let mut open = false;
@@ -158,7 +177,7 @@ mod tests {
     fn the_first_share_counts_and_the_local_one_can_still_be_sent() {
         let share = Share::new([1; 16]);
         let (first, second) = (Share::new([2; 16]), Share::new([3; 16]));
-        let mut meeting = Meeting {
+        let meeting = Meeting {
             share: Some(share),
             ..Meeting::default()
         };

@@ -103,8 +103,11 @@ pub(super) struct Verifier {
     /// The first move, for the offerer's first offer.
     first: Option<Message>,
     code: Option<CallCode>,
+    local: Fingerprint,
     /// The certificate that the partner's first description named.
     remote: Option<Fingerprint>,
+    /// A connection has used other certificates than those that the two sides have described.
+    uses_others: bool,
     /// This call's guess is among the spent ones.
     counted: bool,
     /// When the handshake must be finished. `None`: that has been noticed.
@@ -148,7 +151,9 @@ impl Verifier {
             verification: Verification::new(requirement),
             first: first.map(|first| first.message),
             code,
+            local,
             remote: None,
+            uses_others: false,
             counted: false,
             deadline: Some(deadline),
             shown: None,
@@ -206,18 +211,32 @@ impl Verifier {
         self.handle(&Input::TimedOut)
     }
 
-    /// DTLS is up, with these certificates. Returns whether that is a mismatch.
+    /// DTLS is up, with these certificates. Returns whether that is a mismatch: they are not those of the
+    /// call. The partner's first description has named its one, and this side has always had its own.
     pub(super) fn connected(&mut self, certificates: Certificates) -> bool {
-        let before = self.verification.is_mismatch();
+        let before = self.is_mismatch();
         self.verification.connected(certificates);
-        self.verification.is_mismatch() && !before
+        let is_described = self
+            .remote
+            .is_none_or(|remote| remote == certificates.remote);
+        if !is_described || certificates.local != self.local {
+            tracing::warn!("the connection uses other certificates than the call: ending it");
+            self.uses_others = true;
+        }
+
+        self.is_mismatch() && !before
+    }
+
+    /// Whether the partner is not who it should be.
+    fn is_mismatch(&self) -> bool {
+        self.verification.is_mismatch() || self.uses_others
     }
 
     /// The user has compared the words that were shown. If they differ, the partner is told.
     pub(super) fn compared(&mut self, shown: SafetyWords, are_equal: bool) -> Reaction {
-        let before = self.verification.is_mismatch();
+        let before = self.is_mismatch();
         self.verification.compared(shown, are_equal);
-        if before || !self.verification.is_mismatch() {
+        if before || !self.is_mismatch() {
             return Reaction::default();
         }
 
@@ -235,7 +254,7 @@ impl Verifier {
 
     /// Whether media may be sent and shown.
     pub(super) fn admits_media(&self) -> bool {
-        self.verification.admits_media()
+        self.verification.admits_media() && !self.uses_others
     }
 
     /// What to show the user, if that has changed since it was last returned.
@@ -250,7 +269,7 @@ impl Verifier {
     fn handle(&mut self, input: &Input<'_>) -> Reaction {
         let Step { send, outcome } = self.handshake.handle(input);
         self.count();
-        let before = self.verification.is_mismatch();
+        let before = self.is_mismatch();
         if let Some(outcome) = outcome {
             self.deadline = None;
             self.verification.decided(outcome);
@@ -260,7 +279,7 @@ impl Verifier {
         }
 
         let mut reaction = Reaction {
-            is_mismatch: self.verification.is_mismatch() && !before,
+            is_mismatch: self.is_mismatch() && !before,
             ..Reaction::default()
         };
         if let Some(send) = send {

@@ -237,6 +237,14 @@ impl RouteWatch {
         (!matches!(end, End::Direct(_))).then(|| end.address())
     }
 
+    /// The socket and the TURN server of this side that media goes through, and the round-trip time to the
+    /// partner.
+    pub(in crate::peer) fn way_to_turn(&self) -> Option<((SocketAddr, SocketAddr), Duration)> {
+        let used = self.used.as_ref()?;
+        let (local, end) = used.route;
+        (!matches!(end, End::Direct(_))).then(|| ((local, end.address()), used.rtt))
+    }
+
     /// Whether media goes through the TURN server at the second address, from the socket at the first.
     pub(in crate::peer) fn goes_through(&self, (local, server): (SocketAddr, SocketAddr)) -> bool {
         let Some((from, end)) = self.used.as_ref().map(|used| used.route) else {

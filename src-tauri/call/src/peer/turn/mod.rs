@@ -22,6 +22,7 @@ mod head_start;
 #[cfg(test)]
 mod lifetime_tests;
 mod names;
+mod probe;
 mod queue;
 mod refusal;
 mod socket;
@@ -36,7 +37,8 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tandem_signaling::ServerUrl;
@@ -45,12 +47,14 @@ use webrtc::peer_connection::RTCIceServer;
 
 use self::ahead::Ahead;
 use self::names::Names;
+use self::probe::{ServerProbe, can_be_answer};
 use self::stale_nonce::Passwords;
 use self::url::{TurnTransport, TurnUrl, is_stun};
 use self::watch::TurnWatch;
 use super::checks::RouteWatch;
 
 pub(super) use self::names::{Found, look_up};
+pub(crate) use self::probe::TurnHealth;
 pub(super) use self::socket::TurnSocket;
 pub(crate) use self::url::is_usable;
 pub use self::warm::WarmConnections;
@@ -86,6 +90,10 @@ pub(super) struct Turn {
     passwords: Mutex<Passwords>,
     names: Names,
     route: Arc<Mutex<RouteWatch>>,
+    /// Whether the server that media goes through is there.
+    probe: Mutex<ServerProbe>,
+    /// It is asked. Every datagram looks here.
+    is_probing: AtomicBool,
     /// The connection that media went through has ended.
     has_lost_route: Mutex<bool>,
     /// There are servers over UDP, too.
@@ -126,6 +134,8 @@ impl Turn {
             passwords: Mutex::default(),
             names: Names::default(),
             route,
+            probe: Mutex::default(),
+            is_probing: AtomicBool::new(false),
             has_lost_route: Mutex::default(),
             has_udp,
         })
@@ -269,6 +279,42 @@ impl Turn {
     /// Whether the connection that media goes through has ended. Returned once.
     pub(super) fn take_lost_route(&self) -> bool {
         std::mem::take(&mut *self.has_lost_route.lock())
+    }
+
+    /// How the server over UDP is that media goes through. `heard`: when the signaling server was last
+    /// heard. The connection to another server says itself when it ends.
+    pub(super) fn health(&self, now: Instant, heard: Option<Instant>) -> TurnHealth {
+        let (way, rtt, is_silent) = {
+            let route = self.route.lock();
+            let way = route.way_to_turn();
+            let way = way.filter(|((_, server), _)| !Self::is_stand_in(*server));
+            let (way, rtt) = way.map_or((None, Duration::ZERO), |(way, rtt)| (Some(way), rtt));
+            (way, rtt, route.health(now).is_silent)
+        };
+        let mut probe = self.probe.lock();
+        probe.on_route(now, way, is_silent);
+        self.is_probing.store(probe.is_asking(), Relaxed);
+        probe.health(now, heard, rtt)
+    }
+
+    /// A datagram is about to leave from `local` for `server`: a request to send before it, if that server
+    /// is to be asked whether it is there.
+    fn request(&self, now: Instant, local: SocketAddr, server: SocketAddr) -> Option<[u8; 20]> {
+        let is_probing = self.is_probing.load(Relaxed);
+        is_probing
+            .then(|| {
+                self.probe
+                    .lock()
+                    .request(now, (local, server), rand::random())
+            })
+            .flatten()
+    }
+
+    /// Whether a datagram answers such a request.
+    fn is_answer(&self, now: Instant, server: SocketAddr, datagram: &[u8]) -> bool {
+        self.is_probing.load(Relaxed)
+            && can_be_answer(datagram)
+            && self.probe.lock().on_received(now, server, datagram)
     }
 
     /// Whether all servers are reached over UDP.

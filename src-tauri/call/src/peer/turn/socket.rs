@@ -76,6 +76,21 @@ impl TurnSocket {
         self.nonces.lock().on_sent(server, datagram, &passwords)
     }
 
+    /// Asks the TURN server at the destination whether it is there, if that is due. The next packet does
+    /// it if the socket is not ready.
+    fn ask(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) {
+        let server = transmit.destination;
+        if let Some(request) = self.turn.request(Instant::now(), self.local, server) {
+            let request = Transmit {
+                contents: &request,
+                segment_size: None,
+                ..transmit.clone()
+            };
+            // One that is lost is as good as one that gets no answer.
+            let _ = self.inner.poll_send(cx, &request);
+        }
+    }
+
     /// Whether the library must not see this datagram.
     fn is_hidden(&self, from: SocketAddr, datagram: &[u8]) -> bool {
         can_be_refusal(datagram) && self.nonces.lock().on_refused(from, datagram)
@@ -86,7 +101,8 @@ impl TurnSocket {
     fn sift(&self, bufs: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta], count: usize) -> usize {
         received::retain(bufs, meta, count, |from, datagram| {
             self.turn.on_received(from, datagram);
-            !self.is_hidden(from, datagram)
+            let is_answer = self.turn.is_answer(Instant::now(), from, datagram);
+            !is_answer && !self.is_hidden(from, datagram)
         })
     }
 
@@ -124,6 +140,7 @@ impl AsyncUdpSocket for TurnSocket {
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
         let contents = transmit.contents;
         if !Turn::is_stand_in(transmit.destination) {
+            self.ask(cx, transmit);
             self.turn
                 .on_sent(Instant::now(), transmit.destination, contents);
             return match self.with_newest_nonce(transmit.destination, contents) {

@@ -60,7 +60,7 @@ impl Driver {
                             } else {
                                 offer
                             };
-                            Some(Input::LocalOffer(id, partner.numbered(&offer).into()))
+                            Some(Input::LocalOffer(id, partner.numbered_offer(&offer).into()))
                         }),
                     };
                     self.feed_result(id, input);
@@ -147,7 +147,8 @@ impl Driver {
                 Some(message) => with_move(&answer, message),
                 None => answer,
             };
-            Some(Input::LocalAnswer(id, partner.numbered(&answer).into()))
+            let answer = partner.numbered_answer(&answer, offer.as_str());
+            Some(Input::LocalAnswer(id, answer.into()))
         });
         self.report_checking(input.is_ok());
         self.feed_result(id, input);

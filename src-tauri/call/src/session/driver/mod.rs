@@ -19,7 +19,6 @@ use tandem_signaling::client::{ClientError, ClientErrorCode, ClientEvent};
 use tandem_signaling::message::{Capability, ClientMessage, ServerMessage, UserId, UserRegistered};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::connection_number;
 use super::ice_servers::IceServers;
 use super::limit::{limited, or_hung};
 use super::line::SignalingLine;
@@ -27,6 +26,7 @@ use super::local_audio::LocalAudio;
 use super::local_state::LocalState;
 use super::local_video::{LocalVideo, VideoNews};
 use super::network_watch::{Addresses, NetworkChange, NetworkWatch};
+use super::numbers;
 use super::partner::PartnerConnection;
 use super::verification::Reaction;
 use super::{
@@ -37,7 +37,7 @@ use crate::machine::{
     CallMachine, ConnectProblem, EndCode, Input, Match, PeerFault, PeerId, Phase,
 };
 use crate::partner_state::PartnerState;
-use crate::peer::{PeerEvent, WarmConnections};
+use crate::peer::{PeerEvent, TurnHealth, WarmConnections};
 
 /// How often the figures of a connection are checked.
 const TICK: Duration = Duration::from_millis(100);
@@ -451,9 +451,25 @@ impl Driver {
             self.use_fresh_servers();
         }
 
-        if let Some(input) = signaling::input(message) {
+        if let Some(input) = signaling::input(message)
+            && !self.is_outdated(&input)
+        {
             self.feed(input);
         }
+    }
+
+    /// Whether a message is an answer to another offer than this side's last one.
+    fn is_outdated(&self, input: &Input) -> bool {
+        let (Input::Answer { answer, .. }, Some(partner)) = (input, &self.partner) else {
+            return false;
+        };
+
+        let is_outdated = partner.answers_another_offer(answer.as_str());
+        if is_outdated {
+            tracing::debug!("dropped an answer to an earlier offer");
+        }
+
+        is_outdated
     }
 
     fn on_signaling_down(&mut self) {
@@ -478,7 +494,7 @@ impl Driver {
 
         match event {
             PeerEvent::Candidate(candidate) => {
-                let candidate = connection_number::on_candidate(&candidate, partner.number);
+                let candidate = numbers::on_candidate(&candidate, partner.number);
                 self.feed(Input::LocalCandidate(id, candidate.into()));
             }
             PeerEvent::Connected => self.on_peer_connected().await,
@@ -532,7 +548,11 @@ impl Driver {
 
         let id = partner.id;
         let reaction = partner.check_certificates().await;
-        self.feed(Input::PeerConnected(id));
+        // A call must not begin with a partner who is not who it should be.
+        if !reaction.is_mismatch {
+            self.feed(Input::PeerConnected(id));
+        }
+
         self.react(id, reaction);
     }
 
@@ -677,7 +697,10 @@ impl Driver {
         };
 
         let heard = partner.peer.last_sign_of_life();
-        if heard.is_some_and(|heard| now.saturating_duration_since(heard) >= PROBE_AFTER)
+        let is_silent =
+            heard.is_some_and(|heard| now.saturating_duration_since(heard) >= PROBE_AFTER);
+        let turn = partner.peer.turn_health(now, line.last_heard());
+        if (is_silent || turn == TurnHealth::Doubtful)
             && now.saturating_duration_since(self.probed_at) >= PROBE_INTERVAL
         {
             self.probed_at = now;
@@ -694,6 +717,11 @@ impl Driver {
             tracing::info!(
                 "the connection to the TURN server has ended: looking for another route"
             );
+            is_lost = true;
+        }
+
+        if turn == TurnHealth::Gone {
+            tracing::info!("the TURN server does not answer any more: looking for another route");
             is_lost = true;
         }
 

@@ -4,7 +4,7 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use super::Driver;
 use crate::machine::PeerId;
-use crate::session::limit::{limited, or_hung};
+use crate::session::limit::or_hung;
 use crate::session::local_video::LocalVideo;
 use crate::session::signaling;
 
@@ -17,10 +17,7 @@ impl Driver {
         };
 
         tracing::info!(number, "making a fresh connection to the partner");
-        // It may hang, and what is left of it matters no more.
-        let closing = partner.peer.closing();
-        tokio::spawn(limited("close", closing));
-
+        tokio::spawn(partner.closing());
         let (sender, events) = unbounded_channel();
         let fresh = partner.peer.successor(servers, sender);
         let fresh = or_hung("start again", fresh).await;

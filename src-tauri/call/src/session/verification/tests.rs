@@ -76,6 +76,21 @@ fn a_code_admits_media_once_it_is_proved_and_the_connection_is_up() {
 }
 
 #[test]
+fn a_connection_uses_the_certificates_that_the_two_sides_have_described() {
+    let now = Instant::now();
+    for (certificates, is_mismatch) in [
+        (both(ALICE, BOB), false),
+        (both(ALICE, MALLORY), true),
+        (both(MALLORY, BOB), true),
+    ] {
+        let mut alice = verifier(None, true, now);
+        // Without a move: the partner has no safety words.
+        alice.answer(&description("answer", BOB));
+        assert_eq!(alice.connected(certificates), is_mismatch);
+    }
+}
+
+#[test]
 fn a_connection_with_another_certificate_than_the_proved_one_is_a_mismatch() {
     let now = Instant::now();
     let mut alice = verifier(code(Party::Inviter, "lantern"), true, now);
