@@ -1,21 +1,16 @@
 //! What the machine remembers about the partner it is connecting to or talking with.
 
+mod messages;
+mod replace;
+
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::connections::Connections;
 use super::{
-    CallTimeouts, CandidateJson, DescriptionJson, Effect, Match, MoveJson, Notice, Outgoing,
-    PeerId, SocketId,
+    CallTimeouts, CandidateJson, DescriptionJson, Effect, Match, Notice, Outgoing, PeerId,
 };
-
-/// Candidates kept until there is a description to apply them to. A browser sends about ten.
-const MAX_HELD_CANDIDATES: usize = 64;
-
-/// Messages kept until the signaling server is back. A description and its candidates are about
-/// twenty.
-const MAX_UNSENT: usize = 64;
 
 /// How many offers of the partner are handled at once; then, one in this time. An honest one makes
 /// one, and another one when its network changes or a camera is added.
@@ -232,62 +227,6 @@ impl Session {
         self.connections.on_restart_failed();
     }
 
-    /// Whether the call can go on with a fresh peer connection.
-    pub(super) fn can_be_replaced(&self) -> bool {
-        self.connections.can_be_replaced() && self.signaling != SignalingLink::Gone
-    }
-
-    /// The peer connection cannot be used any more.
-    pub(super) fn on_broken(&mut self, now: Instant) {
-        // An offer of it is void, so that of the partner's own fresh connection collides with nothing.
-        self.offering = false;
-        self.connections.on_broken(now);
-    }
-
-    /// When to make a fresh connection: once the present one, or an offer of one that has no answer,
-    /// has to be replaced and the partner could answer. `None`: not now.
-    pub(super) fn replacement_due(&self) -> Option<Instant> {
-        let can_be_answered = self.signaling == SignalingLink::Up && self.partner_online;
-        let is_unanswered = self.is_fresh() && self.connections.can_be_replaced();
-        let is_needed = self.connections.must_be_replaced() || is_unanswered;
-        (is_needed && can_be_answered).then(|| self.connections.earliest())
-    }
-
-    /// Makes a fresh connection in place of the present one, and offers it.
-    pub(super) fn replace(&mut self, now: Instant, peer: PeerId, effects: &mut VecDeque<Effect>) {
-        self.connections.make(now);
-        self.begin_connection(peer, effects);
-        self.offering = true;
-        self.restarted_at = Some(now);
-        effects.push_back(Effect::CreateOffer {
-            peer,
-            restart: false,
-        });
-    }
-
-    /// Whether the present connection has taken the place of another one, and the partner has not
-    /// described it yet.
-    fn is_fresh(&self) -> bool {
-        self.connections.number() > 0 && !self.described
-    }
-
-    /// The connection with the newest number begins: what belongs to the one before is void.
-    fn begin_connection(&mut self, peer: PeerId, effects: &mut VecDeque<Effect>) {
-        self.peer = peer;
-        self.is_connected = false;
-        self.closed_at = None;
-        self.restart_wanted = false;
-        self.ignoring = false;
-        self.described = false;
-        self.held_candidates.clear();
-        self.uncertain.clear();
-        self.unsent.clear();
-        effects.push_back(Effect::ReplacePeer {
-            peer,
-            number: self.connections.number(),
-        });
-    }
-
     /// When the silence that began with the last packet ends the call.
     pub(super) fn silence_ends(&self, timeouts: &CallTimeouts) -> Instant {
         let silence = match self.signaling {
@@ -411,90 +350,9 @@ impl Session {
         self.restart_if_wanted(now, effects);
     }
 
-    /// Handles one of the partner's candidates: applied at once, or held until there is a
-    /// description. When too many are held, the oldest is dropped, because newer ones are more
-    /// likely to work. One of another connection is dropped.
-    pub(super) fn candidate(
-        &mut self,
-        connection: Option<u32>,
-        candidate: CandidateJson,
-        effects: &mut VecDeque<Effect>,
-    ) {
-        let is_void = self.ignoring && self.is_fresh();
-        if is_void || self.connections.compare(connection) != Ordering::Equal {
-            return;
-        }
-
-        if self.described {
-            if !self.ignoring {
-                effects.push_back(Effect::AddCandidate {
-                    peer: self.peer,
-                    candidate,
-                });
-            }
-
-            return;
-        }
-
-        if self.held_candidates.len() == MAX_HELD_CANDIDATES {
-            self.held_candidates.pop_front();
-        }
-
-        self.held_candidates.push_back(candidate);
-    }
-
-    fn release_candidates(&mut self, effects: &mut VecDeque<Effect>) {
-        self.described = true;
-
-        for candidate in self.held_candidates.drain(..) {
-            effects.push_back(Effect::AddCandidate {
-                peer: self.peer,
-                candidate,
-            });
-        }
-    }
-
     /// Whether a local offer should still be sent: not if the partner's came first and this side
     /// gave way.
     pub(super) fn is_offering(&self) -> bool {
         self.offering
-    }
-
-    /// Sends `message` to the partner now, or once the signaling server is back, or never if it has
-    /// forgotten the session.
-    pub(super) fn send(&mut self, message: Outgoing, effects: &mut VecDeque<Effect>) {
-        match &message {
-            Outgoing::Offer { .. } | Outgoing::Answer { .. } => {
-                self.uncertain = vec![message.clone()];
-            }
-            Outgoing::Candidate { .. } if (1..MAX_UNSENT).contains(&self.uncertain.len()) => {
-                self.uncertain.push(message.clone());
-            }
-            _ => {}
-        }
-
-        match self.signaling {
-            SignalingLink::Up => effects.push_back(Effect::Send(message)),
-            // It is among the uncertain ones.
-            SignalingLink::Away
-                if self.uncertain.last() == Some(&message) || self.unsent.len() >= MAX_UNSENT => {}
-            SignalingLink::Away => self.unsent.push_back(message),
-            SignalingLink::Gone => {}
-        }
-    }
-
-    /// Sends a move to the partner now, or once the signaling server is back.
-    pub(super) fn send_move(&mut self, pake: MoveJson, effects: &mut VecDeque<Effect>) {
-        let to = self.to();
-        let message = Outgoing::Move { to, pake };
-        self.last_move = Some(message.clone());
-        if self.signaling == SignalingLink::Up {
-            effects.push_back(Effect::Send(message));
-        }
-    }
-
-    /// Where messages for the partner go.
-    pub(super) fn to(&self) -> SocketId {
-        self.partner.partner.clone()
     }
 }

@@ -8,6 +8,7 @@
 mod candidates;
 mod certificate;
 mod checks;
+mod config;
 mod connection;
 mod description;
 mod error;
@@ -29,7 +30,8 @@ mod workarounds;
 pub(crate) use checks::RouteHealth;
 #[cfg(feature = "internals")]
 pub use checks::datagrams;
-pub use connection::{Peer, PeerConfig};
+pub use config::PeerConfig;
+pub use connection::Peer;
 pub use error::PeerError;
 pub use formats::MediaKind;
 pub(crate) use formats::{Codec, Format};

@@ -9,7 +9,7 @@ use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::peer_connection::PeerConnection;
 use webrtc::rtp_transceiver::RtpTransceiver;
 
-use super::connection::PeerConfig;
+use super::config::PeerConfig;
 use super::error::{PeerError, could_not};
 use super::formats::{self, Format, MediaKind};
 use super::negotiation::Negotiated;
