@@ -449,7 +449,11 @@ fn the_setup_asks_and_is_the_only_one_at_a_time() {
         "the first one still asks"
     );
     assert_eq!(press("7"), "pressed &No");
-    assert_eq!(press("1"), "pressed &Finish");
+    // The page before has a button in the same place, which does no more than go on.
+    let last = (0..20)
+        .map(|_| press("1"))
+        .find(|pressed| pressed != "pressed &Close");
+    assert_eq!(last.as_deref(), Some("pressed &Finish"));
     assert_eq!(first.wait(TIMEOUT).expect("the setup ends"), Some(DONE));
 
     // The last page starts the program, in its folder.
