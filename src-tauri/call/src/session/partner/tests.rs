@@ -322,7 +322,7 @@ async fn what_comes_over_a_fresh_connection_waits_until_it_has_named_the_calls_c
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fresh_connection_to_somebody_else_is_a_mismatch_and_nothing_of_it_is_received() {
+async fn a_fresh_connection_to_someone_else_ends_the_call_and_nothing_is_received() {
     let (mut near, first) = Near::in_call().await;
     let mut other = Far::start().await;
     near.renew(&mut other).await;
