@@ -446,9 +446,8 @@ fn check_recordings(video: &Path, audio: &Path, frames: f64) {
         .len()
         / frame_bytes;
 
-    // One more may be shown between the last look at the figures and the end of the call.
     assert!(
-        recorded > 0 && recorded as f64 <= frames + 1.0,
+        recorded > 0 && recorded as f64 <= frames,
         "{recorded} of {frames} frames are recorded"
     );
 

@@ -129,6 +129,7 @@ pub(super) struct ReceiveRecorder {
     /// Packets that came, and those that did not, of the streams before.
     packets_before: (u64, u64),
     lip_sync_ms: PercentileWindow,
+    has_ended: bool,
 }
 
 impl Default for ReceiveRecorder {
@@ -147,11 +148,18 @@ impl Default for ReceiveRecorder {
             packets: AssemblerStats::default(),
             packets_before: (0, 0),
             lip_sync_ms: PercentileWindow::new(WINDOW),
+            has_ended: false,
         }
     }
 }
 
 impl ReceiveRecorder {
+    /// The call's figures are about to be read for the last time: what is decoded from now on is not
+    /// counted, and must not be shown.
+    pub(super) fn end(&mut self) {
+        self.has_ended = true;
+    }
+
     /// A packet of video with `payload_bytes` arrived.
     pub(super) fn on_packet(&mut self, at: Instant, payload_bytes: usize) {
         self.newest_packet = Some(at);
@@ -165,6 +173,10 @@ impl ReceiveRecorder {
         size: (u32, u32),
         decoding: Duration,
     ) {
+        if self.has_ended {
+            return;
+        }
+
         self.first_frame.get_or_insert(at);
         self.rate.on_event(at);
         self.keyframes += u64::from(keyframe);
@@ -172,13 +184,19 @@ impl ReceiveRecorder {
         self.decode_ms.push(decoding.as_secs_f32() * 1e3);
     }
 
-    /// A frame was shown, `offset_ms` from its audio.
-    pub(super) fn on_shown(&mut self, at: Instant, offset_ms: Option<i64>) {
+    /// A frame is about to be shown, `offset_ms` from its audio. Returns `false` if it must not be.
+    pub(super) fn on_shown(&mut self, at: Instant, offset_ms: Option<i64>) -> bool {
+        if self.has_ended {
+            return false;
+        }
+
         self.freezes.on_frame(at);
 
         if let Some(offset) = offset_ms {
             self.lip_sync_ms.push(offset.unsigned_abs() as f32);
         }
+
+        true
     }
 
     pub(super) fn on_keyframe_request(&mut self) {
@@ -281,6 +299,18 @@ mod tests {
         recorder.on_assembler(second, counted(10, 1));
         recorder.on_assembler(first, counted(102, 4));
         assert_eq!(figures(&recorder), (110, 4), "both streams, each once");
+    }
+
+    #[test]
+    fn what_is_decoded_after_the_last_look_is_neither_counted_nor_shown() {
+        let (mut recorder, now) = (ReceiveRecorder::default(), Instant::now());
+        recorder.on_decoded(now, true, (320, 240), Duration::ZERO);
+        assert!(recorder.on_shown(now, None));
+
+        recorder.end();
+        recorder.on_decoded(now, false, (320, 240), Duration::ZERO);
+        assert!(!recorder.on_shown(now, None), "no report would have it");
+        assert_eq!(recorder.stats(None).frames, 1);
     }
 
     #[test]

@@ -369,12 +369,13 @@ impl RemoteVideo {
             };
 
             let offset_ms = self.sync.offset();
-            self.record(|recorder| recorder.on_shown(now, offset_ms));
-            self.context.frames.put(frame);
+            if self.record(|recorder| recorder.on_shown(now, offset_ms)) {
+                self.context.frames.put(frame);
+            }
         }
     }
 
-    fn record(&self, write: impl FnOnce(&mut ReceiveRecorder)) {
-        write(&mut self.context.recorder.lock());
+    fn record<T>(&self, write: impl FnOnce(&mut ReceiveRecorder) -> T) -> T {
+        write(&mut self.context.recorder.lock())
     }
 }

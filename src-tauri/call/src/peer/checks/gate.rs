@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::nomination::Nomination;
+use super::queue::MAX_CANDIDATES;
 use super::relay_hold::RelayHold;
 use super::stun::{End, IceMessage, Transaction};
 use crate::bucket::{Bucket, Rate};
@@ -26,6 +27,11 @@ const CHECKS_PER_PAIR: u32 = 10;
 /// All checks of a call to addresses that have never answered. 100 pairs (RFC 8445 §6.1.2.5) get
 /// three each.
 const BUDGET: f64 = 300.0;
+/// The first checks of a pair may take the whole budget; later ones leave [`RESERVE`] of it.
+const FIRST_CHECKS: u32 = 2;
+/// The first checks of all candidates of a description: without it, dead ones that come early would
+/// take the budget before the last one is checked at all.
+const RESERVE: f64 = (FIRST_CHECKS as usize * MAX_CANDIDATES) as f64;
 /// The budget grows back by so many a second: a long call may change networks many times.
 const BUDGET_PER_SECOND: f64 = 2.0;
 
@@ -245,7 +251,12 @@ impl Gate {
         let is_given_up = state.unanswered >= CHECKS_PER_PAIR && !state.answered;
         // Few addresses may send checks, and who does is there: those are not paid for.
         let is_free = state.heard;
-        if !is_due || is_given_up || !(is_free || self.budget.has(now, 1.0)) {
+        let reserve = if state.unanswered < FIRST_CHECKS {
+            0.0
+        } else {
+            RESERVE
+        };
+        if !is_due || is_given_up || !(is_free || self.budget.has(now, 1.0 + reserve)) {
             return false;
         }
 
@@ -414,6 +425,28 @@ mod tests {
 
         let last = first.iter().map(|first| first.expect("checked")).max();
         assert!(last.unwrap() <= 160 * MS, "{first:?}");
+    }
+
+    #[test]
+    fn dead_pairs_leave_checks_for_those_that_come_after_them() {
+        let start = Instant::now();
+        let mut rig = Rig::new();
+        let mut left = [0; 64];
+        // As the queue hands them over: ten at once, then one every 100 ms.
+        for tick in 0..320_u32 {
+            let given = (10 + tick / 5).min(64) as u16;
+            for number in 0..given {
+                let check = rig.check(start + TICK * tick, pair(number));
+                left[usize::from(number)] += u32::from(check.is_some());
+            }
+
+            if tick % 5 == 4 && given < 64 {
+                let newest = left[usize::from(given) - 1];
+                assert!(newest >= FIRST_CHECKS, "the {given}th: {newest} in 100 ms");
+            }
+        }
+
+        assert!(left.iter().sum::<u32>() <= 300 + 2 * 7, "{left:?}");
     }
 
     #[test]

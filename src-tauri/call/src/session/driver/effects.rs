@@ -311,6 +311,7 @@ impl Driver {
             partner.peer.problem(Instant::now())
         };
         let engine = self.audio.engine().map(Arc::as_ref);
+        partner.stop_showing();
         let stats = partner.stats(Instant::now(), engine).await;
         *self.output.final_stats.lock() = stats;
         partner.close(video, self.audio.gate()).await;

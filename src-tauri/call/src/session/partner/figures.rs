@@ -78,6 +78,11 @@ impl PartnerConnection {
         }
     }
 
+    /// Shows no more frames, so that no report has fewer than were shown.
+    pub(in crate::session) fn stop_showing(&self) {
+        self.incoming.video.lock().end();
+    }
+
     /// Collects the figures of the connection, the media and the audio engine.
     pub(in crate::session) async fn stats(
         &self,
