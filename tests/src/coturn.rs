@@ -18,6 +18,7 @@ use crate::process::{Process, on_free_port, wait_until};
 pub struct Coturn {
     process: Process,
     address: SocketAddr,
+    is_udp: bool,
     secret: String,
     _folder: TempDir,
 }
@@ -204,17 +205,19 @@ impl Coturn {
         Ok(Self {
             process,
             address,
+            is_udp,
             secret: secret.to_owned(),
             _folder: folder,
         })
     }
 
-    /// The value for `--turn-url`.
+    /// The value for `--turn-url`, without TLS.
     pub fn url(&self) -> String {
-        format!("turn:{}?transport=udp", self.address)
+        let transport = if self.is_udp { "udp" } else { "tcp" };
+        format!("turn:{}?transport={transport}", self.address)
     }
 
-    /// Its UDP address.
+    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -235,6 +238,11 @@ impl Coturn {
     /// When the deadline passes first.
     pub fn wait_for_log<T>(&self, limit: Duration, pick: impl Fn(&str) -> Option<T>) -> Result<T> {
         self.process.wait_for_line(limit, pick)
+    }
+
+    /// From now on it answers nothing, and closes nothing: as if its machine were gone.
+    pub fn freeze(&mut self) {
+        self.process.signal(libc::SIGSTOP);
     }
 
     /// The process itself.

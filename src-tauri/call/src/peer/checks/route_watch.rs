@@ -29,6 +29,8 @@ const GAP_WEIGHT: f64 = 1.0 / 16.0;
 const LOST_CHECKS: usize = 4;
 /// Checks whose answers are awaited: those of the longest timeout and many more.
 const MAX_CHECKS: usize = 32;
+/// For so long a restart of ICE may take, in which the partner is heard elsewhere as a matter of course.
+const RESTART: Duration = Duration::from_secs(2);
 /// A partner who moves again and again is followed after this time, then after twice as long each time.
 const FIRST_FOLLOW: Duration = Duration::from_secs(2);
 /// The longest of these times. After it, all is as at first.
@@ -114,6 +116,8 @@ struct Used {
     elsewhere: Option<Instant>,
     /// The move has been reported.
     is_reported: bool,
+    /// When ICE began to look for another one.
+    restarted: Option<Instant>,
 }
 
 impl RouteWatch {
@@ -253,6 +257,14 @@ impl RouteWatch {
         from == local && !matches!(end, End::Direct(_)) && end.address() == server
     }
 
+    /// ICE restarts: the partner's checks come from elsewhere, and media goes where it went until another
+    /// route is chosen.
+    pub(in crate::peer) fn on_restart(&mut self, now: Instant) {
+        if let Some(used) = &mut self.used {
+            used.restarted = Some(now);
+        }
+    }
+
     /// Whether the partner now sends from another address, and can no longer be reached where media is
     /// sent. True once for each route, and less often if it happens again and again.
     pub(crate) fn has_moved(&mut self, now: Instant) -> bool {
@@ -263,12 +275,14 @@ impl RouteWatch {
         let is_heard_elsewhere = used
             .elsewhere
             .is_some_and(|at| used.first_unanswered().is_some_and(|check| at >= check));
-        let has_moved = used.is_dead(now) && is_heard_elsewhere && !used.is_reported;
+        let since = |at| now.saturating_duration_since(at);
+        let is_restarting = used.restarted.is_some_and(|at| since(at) < RESTART);
+        let has_moved =
+            used.is_dead(now) && is_heard_elsewhere && !used.is_reported && !is_restarting;
         if !has_moved {
             return false;
         }
 
-        let since = |at| now.saturating_duration_since(at);
         let pause = match self.followed {
             Some((at, pause)) if since(at) < pause => return false,
             Some((at, pause)) if since(at) < LAST_FOLLOW => LAST_FOLLOW.min(2 * pause),
@@ -295,6 +309,7 @@ impl Used {
             is_proven: is_first,
             elsewhere: None,
             is_reported: false,
+            restarted: None,
         }
     }
 

@@ -175,6 +175,22 @@ fn a_partner_behind_another_port_has_moved() {
 }
 
 #[test]
+fn checks_of_a_restart_are_no_move() {
+    let mut rig = Rig::new(20, 30);
+    rig.pass(10_000);
+    // A TURN server is gone: nothing comes, until ICE restarts.
+    (rig.every, rig.rtt) = (u32::MAX, None);
+    rig.pass(1_500);
+    rig.watch.on_restart(rig.start + MS * rig.ms);
+    (rig.port, rig.every) = (2, 20);
+    rig.pass(1_900);
+    assert_eq!(rig.moved_at, None, "ICE is finding the partner there");
+
+    rig.pass(1_000);
+    assert!(rig.moved_at.is_some(), "it has found nobody");
+}
+
+#[test]
 fn who_sends_from_two_addresses_has_not_moved() {
     let mut rig = Rig::new(20, 30);
     rig.pass(5_000);

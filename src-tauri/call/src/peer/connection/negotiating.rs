@@ -1,5 +1,7 @@
 //! Offers, answers and candidates of one peer connection.
 
+use std::time::Instant;
+
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::peer_connection::configuration::RTCOfferOptions;
 use webrtc::peer_connection::{RTCSdpType, RTCSessionDescription};
@@ -58,6 +60,7 @@ impl Peer {
     /// the newest credentials.
     async fn start_over(&mut self) -> Result<(), PeerError> {
         self.sent_candidates.forget();
+        self.route_watch().lock().on_restart(Instant::now());
         self.turn.start_over();
         let fresh = self.fresh_servers.take();
         let is_changed = fresh.is_some();

@@ -58,7 +58,12 @@ impl TurnSocket {
             .entry(stand_in)
             .or_insert_with(|| self.connect(stand_in));
         outbox.as_ref().is_some_and(|outbox| {
-            self.turn.on_sent(Instant::now(), stand_in, datagram);
+            let now = Instant::now();
+            if let Some(request) = self.turn.request(now, self.local, stand_in) {
+                outbox.push(&request);
+            }
+
+            self.turn.on_sent(now, stand_in, datagram);
             match self.with_newest_nonce(stand_in, datagram) {
                 Some(renewed) => outbox.push(&renewed),
                 None => outbox.push(datagram),
@@ -93,7 +98,8 @@ impl TurnSocket {
 
     /// Whether the library must not see this datagram.
     fn is_hidden(&self, from: SocketAddr, datagram: &[u8]) -> bool {
-        can_be_refusal(datagram) && self.nonces.lock().on_refused(from, datagram)
+        self.turn.is_answer(Instant::now(), from, datagram)
+            || (can_be_refusal(datagram) && self.nonces.lock().on_refused(from, datagram))
     }
 
     /// Takes note of what has come, and removes what the library must not see. Returns how many buffers
@@ -101,8 +107,7 @@ impl TurnSocket {
     fn sift(&self, bufs: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta], count: usize) -> usize {
         received::retain(bufs, meta, count, |from, datagram| {
             self.turn.on_received(from, datagram);
-            let is_answer = self.turn.is_answer(Instant::now(), from, datagram);
-            !is_answer && !self.is_hidden(from, datagram)
+            !self.is_hidden(from, datagram)
         })
     }
 

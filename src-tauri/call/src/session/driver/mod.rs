@@ -68,6 +68,8 @@ pub(super) struct Driver {
     partner: Option<PartnerConnection>,
     /// When the signaling server was last asked whether it is there.
     probed_at: Instant,
+    /// A TURN server has not answered yet.
+    doubts_turn: bool,
     /// When the task last looked at the time.
     awake_at: Instant,
     /// Why no connection to the newest partner came up.
@@ -140,6 +142,7 @@ impl Driver {
             matched: Matched::default(),
             partner: None,
             probed_at: Instant::now(),
+            doubts_turn: false,
             awake_at: Instant::now(),
             problem: None,
             network: None,

@@ -24,6 +24,9 @@ use crate::session::network_watch::{Addresses, NetworkChange};
 const PROBE_AFTER: Duration = Duration::from_millis(1_500);
 /// How often.
 const PROBE_INTERVAL: Duration = Duration::from_secs(4);
+/// The same when a TURN server begins to be silent: the sooner the signaling server answers, the sooner
+/// the TURN server is known to be gone.
+const DOUBT_INTERVAL: Duration = Duration::from_millis(500);
 /// A task that should run every [`TICK`](super::TICK) and did not for this long has not run at all: the program
 /// was stopped. Timers that are due now would take that for silence.
 const STOPPED: Duration = Duration::from_secs(1);
@@ -134,9 +137,15 @@ impl Driver {
         let is_silent =
             heard.is_some_and(|heard| now.saturating_duration_since(heard) >= PROBE_AFTER);
         let turn = partner.peer.turn_health(now, line.last_heard());
-        if (is_silent || turn == TurnHealth::Doubtful)
-            && now.saturating_duration_since(self.probed_at) >= PROBE_INTERVAL
-        {
+        let doubts_turn = turn == TurnHealth::Doubtful;
+        let is_new_doubt = doubts_turn && !self.doubts_turn;
+        self.doubts_turn = doubts_turn;
+        let interval = if is_new_doubt {
+            DOUBT_INTERVAL
+        } else {
+            PROBE_INTERVAL
+        };
+        if (is_silent || doubts_turn) && now.saturating_duration_since(self.probed_at) >= interval {
             self.probed_at = now;
             line.probe();
         }
