@@ -103,8 +103,8 @@ async fn save(frames: Arc<RemoteFrames>, snapshot: Option<PathBuf>) -> Vec<Strin
     })
 }
 
-/// Notes the call's events until it ends, or until it is time to end it. Returns its figures from
-/// before it was taken apart.
+/// Notes the call's events until it ends, or until it is time to end it. Returns its last figures, after
+/// which no frame was recorded any more.
 async fn follow(
     call: &Call,
     events: &mut UnboundedReceiver<CallEvent>,
@@ -132,10 +132,10 @@ async fn follow(
                     timeline.on_event(event);
 
                     if ended {
-                        return call.stats().await;
+                        return last_stats(call).await;
                     }
                 }
-                None => return call.stats().await,
+                None => return last_stats(call).await,
             },
             () = duration_over => break,
             // An error means that the sender is gone and no stop can arrive.
@@ -143,7 +143,6 @@ async fn follow(
         }
     }
 
-    let stats = call.stats().await;
     let end = async {
         call.hang_up().await;
         while let Some(event) = events.recv().await {
@@ -155,7 +154,16 @@ async fn follow(
         tracing::warn!("hanging up timed out: the partner may not have been notified");
     }
 
-    stats
+    last_stats(call).await
+}
+
+/// The figures of a call that has ended, or should have.
+async fn last_stats(call: &Call) -> CallStats {
+    let stats = tokio::time::timeout(HANG_UP_TIMEOUT, call.stats()).await;
+    stats.unwrap_or_else(|_| {
+        tracing::error!("the call does not end: the report lacks its figures");
+        CallStats::default()
+    })
 }
 
 fn save_snapshot(frames: &RemoteFrames, path: &Path) -> Option<String> {

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit};
 use webrtc::runtime::Runtime;
 
-use super::checks::{CandidateQueue, Gate};
+use super::checks::{CandidateQueue, Gate, NamesLeft};
 use super::privacy::Disclosure;
 use super::workarounds::{RemoteCandidates, address_and_type};
 
@@ -39,9 +39,10 @@ impl Candidates {
         runtime: Arc<dyn Runtime>,
         disclosure: Disclosure,
         gate: Arc<Mutex<Gate>>,
+        names_left: NamesLeft,
     ) -> Arc<Self> {
         let state = State {
-            queue: CandidateQueue::new(),
+            queue: CandidateQueue::new(names_left),
             ufrag: String::new(),
             has_any: false,
             is_waiting: false,

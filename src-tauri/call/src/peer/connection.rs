@@ -251,6 +251,7 @@ impl Peer {
                 Arc::clone(&runtime),
                 disclosure,
                 Arc::clone(&identity.gate),
+                identity.names_left.clone(),
             ),
             connection,
             config,
@@ -289,6 +290,12 @@ impl Peer {
     /// Closes the connection and its sockets.
     pub async fn close(&self) {
         self.closing().await;
+    }
+
+    /// Another connection takes this one's place: when it closes, it does not tell the partner, for whom
+    /// that would be the end of the call.
+    pub(crate) fn leave_silently(&self) {
+        self.handshake_done.leave_silently();
     }
 
     /// The same, for a task of its own.

@@ -8,7 +8,7 @@ use rtc::peer_connection::certificate::RTCCertificate;
 use tandem_trust::Fingerprint;
 
 use super::certificate;
-use super::checks::Gate;
+use super::checks::{Gate, NamesLeft};
 use super::error::PeerError;
 use crate::interceptors::SentStreams;
 
@@ -23,6 +23,8 @@ pub(super) struct Identity {
     pub(super) sent: Arc<SentStreams>,
     /// Counts the checks of all connections: the partner must not get a new budget with each.
     pub(super) gate: Arc<Mutex<Gate>>,
+    /// The same for names on the local network.
+    pub(super) names_left: NamesLeft,
 }
 
 impl Identity {
@@ -40,6 +42,7 @@ impl Identity {
             ssrcs: [audio, audio ^ rand::random_range(1..=u32::MAX)],
             sent: Arc::default(),
             gate: Arc::new(Mutex::new(Gate::new(is_relay_only))),
+            names_left: NamesLeft::default(),
         })
     }
 }

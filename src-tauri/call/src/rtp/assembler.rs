@@ -284,6 +284,11 @@ impl FrameAssembler {
         self.give_up(now);
     }
 
+    /// A keyframe was decoded.
+    pub fn keyframe_decoded(&mut self) {
+        self.requests.decoded();
+    }
+
     /// What has happened so far.
     #[must_use]
     pub fn stats(&self) -> AssemblerStats {

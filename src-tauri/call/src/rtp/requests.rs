@@ -18,7 +18,7 @@ pub(super) struct KeyframeRequests {
     /// When to request next, while one is needed.
     due: Option<Instant>,
     last: Option<Instant>,
-    /// Requests since the last keyframe.
+    /// Requests since the last keyframe that could be decoded.
     unanswered: u32,
     pending: bool,
     count: u64,
@@ -50,7 +50,7 @@ impl KeyframeRequests {
     pub(super) fn need(&mut self, now: Instant) {
         self.needed = true;
         if self.due.is_none() {
-            let earliest = self.last.map_or(now, |last| last + self.interval);
+            let earliest = self.last.map_or(now, |last| last + self.spacing());
             self.due = Some(earliest);
             self.handle_timeout(now);
         }
@@ -58,8 +58,13 @@ impl KeyframeRequests {
 
     /// One is there.
     pub(super) fn fulfilled(&mut self) {
-        (self.needed, self.due, self.unanswered) = (false, None, 0);
-        self.pending = false;
+        (self.needed, self.due, self.pending) = (false, None, false);
+    }
+
+    /// It could be decoded: the next loss begins anew. A partner whose keyframes are all broken is asked
+    /// less and less often.
+    pub(super) fn decoded(&mut self) {
+        self.unanswered = 0;
     }
 
     /// See [`FrameAssembler::set_expected`](super::FrameAssembler::set_expected).
@@ -89,9 +94,13 @@ impl KeyframeRequests {
         self.count += 1;
         self.unanswered += 1;
         self.last = Some(now);
+        self.due = Some(now + self.spacing());
+    }
+
+    /// The time between the last request and the next one.
+    fn spacing(&self) -> Duration {
         let doublings = self.unanswered.saturating_sub(QUICK).min(16);
-        let interval = (self.interval * (1 << doublings)).min(self.max_interval);
-        self.due = Some(now + interval);
+        (self.interval * (1 << doublings)).min(self.max_interval)
     }
 
     /// Whether to send a request now. True once per request.
@@ -139,6 +148,7 @@ mod tests {
         );
 
         requests.fulfilled();
+        requests.decoded();
         assert!(run(&mut requests, start, 12_000, 20_000).is_empty());
         requests.need(start + MS * 20_000);
         assert_eq!(
@@ -146,6 +156,24 @@ mod tests {
             [20_000, 20_300, 20_600],
             "another loss begins anew"
         );
+    }
+
+    #[test]
+    fn keyframes_that_cannot_be_decoded_are_requested_less_and_less_often() {
+        let (mut requests, start) = (requests(), Instant::now());
+        let asked: Vec<u32> = (0..12_000)
+            .filter(|ms| {
+                let now = start + MS * *ms;
+                requests.need(now);
+                requests.handle_timeout(now);
+                let asks = requests.poll();
+                if ms % 10 == 0 {
+                    requests.fulfilled();
+                }
+                asks
+            })
+            .collect();
+        assert!(asked.len() <= 11, "{asked:?}");
     }
 
     #[test]

@@ -166,15 +166,17 @@ impl ReceiveRecorder {
         self.bytes += payload_bytes as u64;
     }
 
+    /// A frame was decoded. Returns `false` if the call's figures have been read, so that nobody may get
+    /// it.
     pub(super) fn on_decoded(
         &mut self,
         at: Instant,
         keyframe: bool,
         size: (u32, u32),
         decoding: Duration,
-    ) {
+    ) -> bool {
         if self.has_ended {
-            return;
+            return false;
         }
 
         self.first_frame.get_or_insert(at);
@@ -182,6 +184,7 @@ impl ReceiveRecorder {
         self.keyframes += u64::from(keyframe);
         self.size = size;
         self.decode_ms.push(decoding.as_secs_f32() * 1e3);
+        true
     }
 
     /// A frame is about to be shown, `offset_ms` from its audio. Returns `false` if it must not be.
@@ -304,11 +307,11 @@ mod tests {
     #[test]
     fn what_is_decoded_after_the_last_look_is_neither_counted_nor_shown() {
         let (mut recorder, now) = (ReceiveRecorder::default(), Instant::now());
-        recorder.on_decoded(now, true, (320, 240), Duration::ZERO);
+        assert!(recorder.on_decoded(now, true, (320, 240), Duration::ZERO));
         assert!(recorder.on_shown(now, None));
 
         recorder.end();
-        recorder.on_decoded(now, false, (320, 240), Duration::ZERO);
+        assert!(!recorder.on_decoded(now, false, (320, 240), Duration::ZERO));
         assert!(!recorder.on_shown(now, None), "no report would have it");
         assert_eq!(recorder.stats(None).frames, 1);
     }

@@ -295,10 +295,17 @@ impl RemoteVideo {
 
         match decoded {
             Ok(Some(image)) => {
+                if frame.keyframe {
+                    stream.assembler.keyframe_decoded();
+                }
+
                 let size = (image.width(), image.height());
-                self.record(|recorder| {
-                    recorder.on_decoded(now, frame.keyframe, size, now - started);
+                let is_counted = self.record(|recorder| {
+                    recorder.on_decoded(now, frame.keyframe, size, now - started)
                 });
+                if !is_counted {
+                    return;
+                }
 
                 let decoded = VideoFrame {
                     image,

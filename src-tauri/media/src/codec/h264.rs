@@ -234,6 +234,7 @@ pub(super) struct H264Decoder {
     native: Decoder,
     /// The last access unit was refused.
     has_failed: bool,
+    renewal: Renewal,
     pool: FramePool,
     /// The stream uses the full range, which the frames that come out do not.
     is_full_range: bool,
@@ -244,6 +245,7 @@ impl H264Decoder {
         Ok(Self {
             native: native_decoder()?,
             has_failed: false,
+            renewal: Renewal::default(),
             pool,
             is_full_range: false,
         })
@@ -296,15 +298,34 @@ impl VideoDecoder for H264Decoder {
         }
 
         let mut decoded = self.decode_native(data);
-        if decoded.is_err() && self.has_failed && is_whole_keyframe(data) {
+        if decoded.is_err() && self.has_failed && is_whole_keyframe(data) && self.renewal.is_due() {
             // What openh264 keeps of a broken parameter set can make it refuse the intact one that
             // follows. A new decoder has nothing of the old stream.
             self.native = native_decoder()?;
             decoded = self.decode_native(data);
         }
 
+        if matches!(decoded, Ok(Some(_))) {
+            self.renewal = Renewal::default();
+        }
+
         self.has_failed = decoded.is_err();
         decoded
+    }
+}
+
+/// When a keyframe that was refused is given to a new decoder: the first, the second, the fourth, the
+/// eighth and so on, because a partner may send nothing but broken ones.
+#[derive(Debug, Default)]
+struct Renewal {
+    /// Keyframes that were refused since the last frame that came out.
+    refused: u32,
+}
+
+impl Renewal {
+    fn is_due(&mut self) -> bool {
+        self.refused = self.refused.saturating_add(1);
+        self.refused.is_power_of_two()
     }
 }
 
@@ -395,6 +416,13 @@ mod tests {
             let decoded = decoder.decode(&data).map(|frame| frame.is_some());
             assert!(matches!(decoded, Ok(true)), "bit {bit}: {decoded:?}");
         }
+    }
+
+    #[test]
+    fn broken_keyframes_without_end_cost_few_new_decoders() {
+        let mut renewal = Renewal::default();
+        let made: Vec<u32> = (1..=1_000).filter(|_| renewal.is_due()).collect();
+        assert_eq!(made, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]);
     }
 
     #[test]

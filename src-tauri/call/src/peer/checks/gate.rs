@@ -1,6 +1,6 @@
 //! Decides which checks may leave and which may come in. Sans-IO: time is an argument.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -27,11 +27,12 @@ const CHECKS_PER_PAIR: u32 = 10;
 /// All checks of a call to addresses that have never answered. 100 pairs (RFC 8445 §6.1.2.5) get
 /// three each.
 const BUDGET: f64 = 300.0;
-/// The first checks of a pair may take the whole budget; later ones leave [`RESERVE`] of it.
+/// A check leaves as many for each pair that may still come as its own pair has had, up to so many.
+/// Without that, dead candidates that come early would take everything before the last one is checked
+/// at all.
 const FIRST_CHECKS: u32 = 2;
-/// The first checks of all candidates of a description: without it, dead ones that come early would
-/// take the budget before the last one is checked at all.
-const RESERVE: f64 = (FIRST_CHECKS as usize * MAX_CANDIDATES) as f64;
+/// But no more than half of the budget: so many sockets and candidates are rare.
+const MAX_RESERVE: f64 = BUDGET / 2.0;
 /// The budget grows back by so many a second: a long call may change networks many times.
 const BUDGET_PER_SECOND: f64 = 2.0;
 
@@ -58,6 +59,7 @@ pub(super) type Pair = (SocketAddr, End);
 #[derive(Debug)]
 pub(in crate::peer) struct Gate {
     pairs: HashMap<Pair, State>,
+    seen: Seen,
     pending: VecDeque<Pending>,
     /// The user name of the newest check: another one begins another generation.
     generation: Vec<u8>,
@@ -70,6 +72,29 @@ pub(in crate::peer) struct Gate {
     sources: Bucket,
     /// When a pair's first check last found no place in the pace.
     first_waits: Option<Instant>,
+}
+
+/// The sockets and ends that were checked in this generation. There are no more than pairs.
+#[derive(Debug, Default)]
+struct Seen {
+    sockets: HashSet<SocketAddr>,
+    ends: HashSet<End>,
+}
+
+impl Seen {
+    fn add(&mut self, (socket, end): Pair) {
+        self.sockets.insert(socket);
+        self.ends.insert(end);
+    }
+
+    /// How much of the budget a check of a pair that already had so many must leave: as many for each
+    /// pair that may still come.
+    fn reserve(&self, checks: u32) -> f64 {
+        let candidates = MAX_CANDIDATES.saturating_sub(self.ends.len());
+        let pairs = self.sockets.len() * candidates;
+        let reserve = f64::from(checks.min(FIRST_CHECKS)) * pairs as f64;
+        reserve.min(MAX_RESERVE)
+    }
 }
 
 /// A check on its way.
@@ -121,6 +146,7 @@ impl Gate {
         };
         Self {
             pairs: HashMap::new(),
+            seen: Seen::default(),
             pending: VecDeque::new(),
             generation: Vec::new(),
             nomination: Nomination::default(),
@@ -242,6 +268,7 @@ impl Gate {
         state.due = Some(now + interval);
         state.unanswered += 1;
         self.pairs.insert(pair, state);
+        self.seen.add(pair);
         true
     }
 
@@ -251,11 +278,7 @@ impl Gate {
         let is_given_up = state.unanswered >= CHECKS_PER_PAIR && !state.answered;
         // Few addresses may send checks, and who does is there: those are not paid for.
         let is_free = state.heard;
-        let reserve = if state.unanswered < FIRST_CHECKS {
-            0.0
-        } else {
-            RESERVE
-        };
+        let reserve = self.seen.reserve(state.unanswered);
         if !is_due || is_given_up || !(is_free || self.budget.has(now, 1.0 + reserve)) {
             return false;
         }
@@ -309,6 +332,7 @@ impl Gate {
         self.generation = username.to_vec();
         self.nomination.begin_generation(username);
         self.relay_hold.begin_generation(now);
+        self.seen = Seen::default();
         self.pairs.retain(|_, state| state.answered);
         for state in self.pairs.values_mut() {
             *state = State {
@@ -428,27 +452,52 @@ mod tests {
     }
 
     #[test]
-    fn dead_pairs_leave_checks_for_those_that_come_after_them() {
-        let start = Instant::now();
-        let mut rig = Rig::new();
-        let mut left = [0; MAX_CANDIDATES];
-        // As the queue hands them over: ten at once, then one every 100 ms.
-        for tick in 0..320 {
-            let given = (10 + tick / 5).min(MAX_CANDIDATES);
-            for (number, left) in (0..).zip(&mut left[..given]) {
-                let check = rig.check(start + TICK * tick as u32, pair(number));
-                *left += u32::from(check.is_some());
+    fn dead_candidates_leave_checks_for_those_that_come_after_them() {
+        for (sockets, candidates) in [(1, MAX_CANDIDATES), (4, 40)] {
+            let start = Instant::now();
+            let mut rig = Rig::new();
+            let mut left = vec![[0; 4]; candidates];
+            // As the queue hands them over: ten at once, then one every 100 ms.
+            for tick in 0..320 {
+                let given = (10 + tick / 5).min(candidates);
+                for (number, left) in (0..).zip(&mut left[..given]) {
+                    for (socket, left) in (0..sockets).zip(left) {
+                        let (local, end) = pair(number);
+                        let local = SocketAddr::new(local.ip(), local.port() + socket);
+                        let check = rig.check(start + TICK * tick as u32, (local, end));
+                        *left += u32::from(check.is_some());
+                    }
+                }
+
+                let known = (10 + tick.saturating_sub(20) / 5).min(candidates);
+                let is_checked =
+                    |left: &[u32; 4]| left[..usize::from(sockets)].iter().all(|left| *left > 0);
+                assert!(
+                    tick < 20 || left[..known].iter().all(is_checked),
+                    "after 400 ms, from {sockets}: {left:?}"
+                );
             }
 
-            let known = (10 + tick.saturating_sub(10) / 5).min(MAX_CANDIDATES);
-            let is_checked = |left: &u32| tick < 10 || *left >= FIRST_CHECKS;
-            assert!(
-                left[..known].iter().all(is_checked),
-                "after 200 ms: {left:?}"
-            );
+            let sum: u32 = left.iter().flatten().sum();
+            assert!(sum <= 300 + 2 * 7, "{left:?}");
+        }
+    }
+
+    #[test]
+    fn the_pairs_of_ordinary_computers_are_checked_as_often_as_any() {
+        let start = Instant::now();
+        let mut rig = Rig::new();
+        // 16 pairs, ten checks each, though they come from two sockets.
+        let mut left = 0;
+        for tick in 0..100 {
+            for number in 0..16 {
+                let (local, end) = pair(number / 2);
+                let local = SocketAddr::new(local.ip(), local.port() + number % 2);
+                left += u32::from(rig.check(start + TICK * tick, (local, end)).is_some());
+            }
         }
 
-        assert!(left.iter().sum::<u32>() <= 300 + 2 * 7, "{left:?}");
+        assert!(left >= 150, "{left}");
     }
 
     #[test]

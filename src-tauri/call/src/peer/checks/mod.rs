@@ -33,7 +33,7 @@ pub(super) use address_filter::{AddressFilter, SourceAddress};
 #[cfg(feature = "internals")]
 pub use fuzzing::datagrams;
 pub(super) use gate::Gate;
-pub(super) use queue::{CandidateQueue, MAX_CANDIDATES};
+pub(super) use queue::{CandidateQueue, MAX_CANDIDATES, NamesLeft};
 pub(crate) use route_watch::{RouteHealth, RouteWatch};
 pub(super) use send_failures::SendFailures;
 pub(super) use socket::CheckedSocket;

@@ -2,6 +2,8 @@
 //! is an argument.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// Candidates of one description that are taken; of more, those with the highest priority. A
@@ -28,6 +30,26 @@ struct Waiting<C> {
     candidate: C,
 }
 
+/// Names that may still be resolved in a call. Clones share the number.
+#[derive(Debug, Clone)]
+pub(in crate::peer) struct NamesLeft(Arc<AtomicUsize>);
+
+impl Default for NamesLeft {
+    fn default() -> Self {
+        Self(Arc::new(AtomicUsize::new(MAX_NAMES)))
+    }
+}
+
+impl NamesLeft {
+    /// Takes one, if there is one.
+    fn take(&self) -> bool {
+        let taken = self
+            .0
+            .fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
+        taken.is_ok()
+    }
+}
+
 /// The candidates of one description. `C` is what the agent gets.
 #[derive(Debug)]
 pub(in crate::peer) struct CandidateQueue<C> {
@@ -37,27 +59,23 @@ pub(in crate::peer) struct CandidateQueue<C> {
     given: Vec<(String, u16)>,
     /// When the next one may be handed over, after the first [`AT_ONCE`].
     next: Option<Instant>,
-    /// How many more names may be resolved in this call.
-    names_left: usize,
+    names_left: NamesLeft,
 }
 
 impl<C> CandidateQueue<C> {
-    /// No candidate yet.
-    pub(in crate::peer) fn new() -> Self {
+    /// No candidate yet. `names_left`: for all connections of the call.
+    pub(in crate::peer) fn new(names_left: NamesLeft) -> Self {
         Self {
             waiting: Vec::new(),
             given: Vec::new(),
             next: None,
-            names_left: MAX_NAMES,
+            names_left,
         }
     }
 
     /// Another description has come: its candidates come, too.
     pub(in crate::peer) fn clear(&mut self) {
-        *self = Self {
-            names_left: self.names_left,
-            ..Self::new()
-        };
+        *self = Self::new(self.names_left.clone());
     }
 
     /// Adds a candidate, `line` in the form of RFC 8839 §5.1. Returns `false` if it is none that can
@@ -73,11 +91,8 @@ impl<C> CandidateQueue<C> {
             return true;
         }
 
-        if address.0.ends_with(LOCAL) {
-            let Some(left) = self.names_left.checked_sub(1) else {
-                return false;
-            };
-            self.names_left = left;
+        if address.0.ends_with(LOCAL) && !self.names_left.take() {
+            return false;
         }
 
         let at = self
@@ -164,7 +179,7 @@ mod tests {
 
     #[test]
     fn the_highest_priority_goes_first_and_few_at_a_time() {
-        let (mut queue, now) = (CandidateQueue::new(), Instant::now());
+        let (mut queue, now) = (CandidateQueue::new(NamesLeft::default()), Instant::now());
         for priority in 0..30 {
             assert!(queue.add(
                 &line(priority, &format!("192.0.2.{}", priority + 1)),
@@ -182,7 +197,7 @@ mod tests {
 
     #[test]
     fn the_best_are_kept_however_late_they_come() {
-        let (mut queue, now) = (CandidateQueue::new(), Instant::now());
+        let (mut queue, now) = (CandidateQueue::new(NamesLeft::default()), Instant::now());
         for number in 0..100 {
             let address = format!("192.0.2.{number}");
             let is_kept = queue.add(&line(1_000 - number, &address), number);
@@ -196,7 +211,7 @@ mod tests {
 
     #[test]
     fn an_address_is_checked_once() {
-        let (mut queue, now) = (CandidateQueue::new(), Instant::now());
+        let (mut queue, now) = (CandidateQueue::new(NamesLeft::default()), Instant::now());
         assert!(queue.add(&line(1, "192.0.2.1"), 1) && queue.add(&line(2, "192.0.2.1"), 2));
         assert_eq!(queue.take(now), Some(1));
         assert!(queue.add(&line(3, "192.0.2.1"), 3), "it is no error");
@@ -213,7 +228,7 @@ mod tests {
 
     #[test]
     fn few_names_are_resolved_in_a_call_whatever_restarts() {
-        let mut queue = CandidateQueue::new();
+        let mut queue = CandidateQueue::new(NamesLeft::default());
         let added = (0..40_u32).filter(|number| {
             queue.clear();
             let name = format!("9b36eaac-bb2e-49bb-bb78-21c41c49{number:04}.local");
@@ -229,7 +244,10 @@ mod tests {
             "1 1 UDP 1 2001:db8::1 4000 typ relay raddr 0.0.0.0 rport 0",
             "candidate:1 1 udp 1 9B36EAAC-bb2e-49bb-bb78-21c41c499900.Local 4000 typ host",
         ] {
-            assert!(CandidateQueue::new().add(good, ()), "{good:?}");
+            assert!(
+                CandidateQueue::new(NamesLeft::default()).add(good, ()),
+                "{good:?}"
+            );
         }
 
         for bad in [
@@ -247,7 +265,10 @@ mod tests {
             "candidate:1 1 udp 1 printer.local 4000 typ host",
             "candidate:1 1 udp -1 192.0.2.1 4000 typ host",
         ] {
-            assert!(!CandidateQueue::new().add(bad, ()), "{bad:?}");
+            assert!(
+                !CandidateQueue::new(NamesLeft::default()).add(bad, ()),
+                "{bad:?}"
+            );
         }
     }
 
@@ -256,7 +277,7 @@ mod tests {
         fn memory_and_pace_are_bounded(
             steps in prop::collection::vec((any::<u32>(), any::<u8>(), 0..50_u64), 0..400)
         ) {
-            let (mut queue, start) = (CandidateQueue::new(), Instant::now());
+            let (mut queue, start) = (CandidateQueue::new(NamesLeft::default()), Instant::now());
             let (mut now, mut taken) = (start, 0);
             for (priority, address, wait) in steps {
                 queue.add(&line(priority, &format!("192.0.2.{address}")), ());

@@ -9,6 +9,7 @@ mod peer;
 mod replace;
 mod server;
 mod strangers;
+mod timing;
 mod warm;
 mod watch;
 
@@ -22,6 +23,7 @@ use tandem_signaling::client::{ClientError, ClientEvent};
 use tandem_signaling::message::UserId;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use self::timing::{Probes, Sleep};
 use super::ice_servers::IceServers;
 use super::line::SignalingLine;
 use super::local_audio::LocalAudio;
@@ -66,12 +68,10 @@ pub(super) struct Driver {
     matched: Matched,
     /// The connection to the current partner.
     partner: Option<PartnerConnection>,
-    /// When the signaling server was last asked whether it is there.
-    probed_at: Instant,
-    /// A TURN server has not answered yet.
-    doubts_turn: bool,
-    /// When the task last looked at the time.
-    awake_at: Instant,
+    /// When to ask the signaling server whether it is there.
+    probes: Probes,
+    /// The time in which the task waits for something to do.
+    sleep: Sleep,
     /// Why no connection to the newest partner came up.
     problem: Option<ConnectProblem>,
     /// The addresses of this machine, in a call over its own sockets.
@@ -141,9 +141,8 @@ impl Driver {
             local_state,
             matched: Matched::default(),
             partner: None,
-            probed_at: Instant::now(),
-            doubts_turn: false,
-            awake_at: Instant::now(),
+            probes: Probes::default(),
+            sleep: Sleep::default(),
             problem: None,
             network: None,
         }
@@ -178,6 +177,11 @@ impl Driver {
 
         while self.machine.phase() != Phase::Ended {
             let wakeup = self.wait(&mut line, &video, &mut news).await;
+            let now = Instant::now();
+            if self.sleep.end(now) {
+                self.machine.handle(now, Input::Woken);
+            }
+
             self.handle(wakeup, &mut line, &mut video).await;
             self.on_time(&mut line, &mut video).await;
             self.carry_out(&mut line, &mut video).await;
@@ -202,7 +206,12 @@ impl Driver {
         video: &LocalVideo,
         news: &mut UnboundedReceiver<VideoNews>,
     ) -> Wakeup {
-        let tick = self.partner.is_some().then(|| Instant::now() + TICK);
+        let now = Instant::now();
+        let tick = self.partner.is_some().then(|| now + TICK);
+        if tick.is_some() {
+            self.sleep.begin(now);
+        }
+
         let due = [
             self.machine.poll_timeout(),
             self.server.ice_servers.poll_timeout(),

@@ -17,6 +17,7 @@ impl Driver {
         };
 
         tracing::info!(number, "making a fresh connection to the partner");
+        partner.peer.leave_silently();
         tokio::spawn(partner.closing());
         let (sender, events) = unbounded_channel();
         let fresh = partner.peer.successor(servers, sender);

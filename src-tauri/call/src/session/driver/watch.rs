@@ -22,15 +22,6 @@ use crate::session::network_watch::{Addresses, NetworkChange};
 /// After this silence of the partner, the signaling server is asked whether it is there: the silence
 /// may be this side's.
 const PROBE_AFTER: Duration = Duration::from_millis(1_500);
-/// How often.
-const PROBE_INTERVAL: Duration = Duration::from_secs(4);
-/// The same when a TURN server begins to be silent: the sooner the signaling server answers, the sooner
-/// the TURN server is known to be gone.
-const DOUBT_INTERVAL: Duration = Duration::from_millis(500);
-/// A task that should run every [`TICK`](super::TICK) and did not for this long has not run at all: the program
-/// was stopped. Timers that are due now would take that for silence.
-const STOPPED: Duration = Duration::from_secs(1);
-
 impl Driver {
     /// Does what is due.
     pub(super) async fn on_time(&mut self, line: &mut SignalingLine, video: &mut LocalVideo) {
@@ -43,11 +34,6 @@ impl Driver {
             tracing::debug!(%error, "cannot ask for TURN credentials: trying again later");
         }
 
-        if self.partner.is_some() && now.saturating_duration_since(self.awake_at) >= STOPPED {
-            self.machine.handle(now, Input::Woken);
-        }
-
-        self.awake_at = now;
         if let Some(partner) = &mut self.partner {
             let (id, reaction) = (partner.id, partner.verifier.handle_timeout(now));
             self.react(id, reaction);
@@ -138,15 +124,7 @@ impl Driver {
             heard.is_some_and(|heard| now.saturating_duration_since(heard) >= PROBE_AFTER);
         let turn = partner.peer.turn_health(now, line.last_heard());
         let doubts_turn = turn == TurnHealth::Doubtful;
-        let is_new_doubt = doubts_turn && !self.doubts_turn;
-        self.doubts_turn = doubts_turn;
-        let interval = if is_new_doubt {
-            DOUBT_INTERVAL
-        } else {
-            PROBE_INTERVAL
-        };
-        if (is_silent || doubts_turn) && now.saturating_duration_since(self.probed_at) >= interval {
-            self.probed_at = now;
+        if self.probes.is_due(now, doubts_turn, is_silent) {
             line.probe();
         }
 

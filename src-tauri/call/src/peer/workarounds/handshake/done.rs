@@ -16,6 +16,7 @@ pub(in crate::peer) struct HandshakeDone(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     is_done: AtomicBool,
+    leaves_silently: AtomicBool,
     first: Mutex<FirstHandshake>,
 }
 
@@ -48,6 +49,17 @@ impl HandshakeDone {
     /// Whether the handshake is over.
     pub(in crate::peer) fn get(&self) -> bool {
         self.0.is_done.load(Relaxed)
+    }
+
+    /// Another connection takes this one's place: its partner must not be told that it closes, which would
+    /// end the call there.
+    pub(in crate::peer) fn leave_silently(&self) {
+        self.0.leaves_silently.store(true, Relaxed);
+    }
+
+    /// Whether nothing of DTLS may leave any more.
+    pub(super) fn leaves_silently(&self) -> bool {
+        self.0.leaves_silently.load(Relaxed)
     }
 
     /// Whether it has been over once, so that there are keys.

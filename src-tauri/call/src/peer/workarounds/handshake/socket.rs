@@ -18,6 +18,7 @@ use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Runtime, Transmit};
 use super::done::HandshakeDone;
 use super::early_media::EarlyMedia;
 use super::retransmit::FlightRetransmitter;
+use crate::peer::checks::carried;
 use crate::peer::received;
 
 /// How often to check whether a flight is due.
@@ -145,12 +146,23 @@ impl HandshakeSocket {
     }
 }
 
+/// Whether this is DTLS for the partner (RFC 7983 §7), straight or through a TURN server.
+fn is_dtls(transmit: &Transmit<'_>) -> bool {
+    let carried = carried(transmit.destination, transmit.contents);
+    let first = carried.and_then(|(_, bytes)| bytes.first().copied());
+    matches!(first, Some(20..=63))
+}
+
 impl AsyncUdpSocket for HandshakeSocket {
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.inner.local_addr()
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        if self.done.leaves_silently() && is_dtls(transmit) {
+            return Poll::Ready(Ok(transmit.contents.len()));
+        }
+
         let sent = ready!(self.inner.poll_send(cx, transmit));
         if sent.is_ok() && self.watching.load(Relaxed) {
             let size = transmit
@@ -232,6 +244,37 @@ mod tests {
             received::put(bufs, meta, (partner(), &datagram));
             Poll::Ready(Ok(1))
         }
+    }
+
+    #[test]
+    fn a_connection_that_is_replaced_says_no_good_bye_and_still_ends_its_allocation() {
+        let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime);
+        let tokio = tokio::runtime::Runtime::new().unwrap();
+        let _entered = tokio.enter();
+        let (wire, done) = (Arc::new(Wire::default()), HandshakeDone::default());
+        let socket = HandshakeSocket::new(Arc::clone(&wire) as _, &runtime, done.clone());
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let alert = [21, 0xfe, 0xfd, 0, 1, 0, 0];
+        let relayed = [&[0x40, 0, 0, 7], &alert[..]].concat();
+        let refresh = [&[0, 4, 0, 0, 0x21, 0x12, 0xa4, 0x42], &[0; 12][..]].concat();
+        let mut send = |contents: &[u8]| {
+            let transmit = Transmit {
+                destination: partner(),
+                ecn: None,
+                contents,
+                segment_size: None,
+                src_ip: None,
+            };
+            assert!(socket.poll_send(&mut cx, &transmit).is_ready());
+        };
+
+        send(&alert);
+        assert_eq!(wire.sent.lock().len(), 1, "a call that ends says so");
+        done.leave_silently();
+        for datagram in [&alert[..], &relayed, &refresh] {
+            send(datagram);
+        }
+        assert_eq!(wire.sent.lock()[1..], [refresh]);
     }
 
     fn partner() -> SocketAddr {
