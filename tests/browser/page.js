@@ -145,7 +145,8 @@ class Call {
 
   addTracks() {
     for (const mediaTrack of this.stream.getTracks()) {
-      const sender = peer.addTrack(mediaTrack, this.stream);
+      const isLayered = Number(this.options.layers) > 1 && mediaTrack.kind === "video" && peer.remoteDescription === null;
+      const sender = isLayered ? addLayers(mediaTrack, this.stream) : peer.addTrack(mediaTrack, this.stream);
       // Send fewer frames rather than smaller ones, because tests compare the size.
       sender.setParameters({ ...sender.getParameters(), degradationPreference: "maintain-resolution" });
     }
@@ -175,6 +176,12 @@ class Call {
     peer?.close();
     this.socket.close(1000);
   }
+}
+
+/** Offers a track in two sizes at once, for a server that would choose. */
+function addLayers(mediaTrack, stream) {
+  const sendEncodings = [{ rid: "whole" }, { rid: "half", scaleResolutionDownBy: 2 }];
+  return peer.addTransceiver(mediaTrack, { streams: [stream], sendEncodings }).sender;
 }
 
 /** The `getStats` figures that the tests use. */

@@ -2,9 +2,9 @@
 //
 //   node peer.mjs --signaling ws://127.0.0.1:9000/ws --room CODE [--browser chromium|firefox] [--codec h264|vp8] [--source camera|pattern] …
 //
-// With `--candidates broken` it also sends candidates that do not parse. Prints one JSON event per
-// line: `searching` (in the room), `connected`, and `report` (after a call of `seconds`, or when
-// the partner left).
+// With `--candidates broken` it also sends candidates that do not parse, and with `--layers 2` it
+// offers its video in two sizes (simulcast). Prints one JSON event per line: `searching` (in the
+// room), `connected`, and `report` (after a call of `seconds`, or when the partner left).
 
 import { Browser, parse, print, sleep } from "./driver.mjs";
 
@@ -16,6 +16,7 @@ const options = parse(process.argv.slice(2), {
   codec: "h264",
   source: "camera",
   candidates: "good",
+  layers: 1,
   width: 1280,
   height: 720,
   fps: 30,

@@ -18,6 +18,17 @@ pub struct Browser {
     process: Process,
 }
 
+/// What a browser does that others do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Oddity {
+    /// Nothing.
+    None,
+    /// It also sends unparsable candidates.
+    BrokenCandidates,
+    /// It offers its video in two sizes (simulcast, RFC 8853), if it makes the offer.
+    TwoSizes,
+}
+
 /// What a browser does.
 #[derive(Debug, Clone)]
 pub struct Options<'a> {
@@ -32,8 +43,8 @@ pub struct Options<'a> {
     /// `camera` for Chromium's fake camera, `pattern` for the test pattern with frame number and
     /// time.
     pub source: &'a str,
-    /// Whether it also sends unparsable candidates.
-    pub broken_candidates: bool,
+    /// What is odd about it.
+    pub oddity: Oddity,
     /// Length of the call after the first frame, in seconds.
     pub seconds: u32,
 }
@@ -78,14 +89,16 @@ impl Browser {
             &options.seconds.to_string(),
         ]);
 
-        command.args([
-            "--candidates",
-            if options.broken_candidates {
-                "broken"
-            } else {
-                "good"
-            },
-        ]);
+        match options.oddity {
+            Oddity::None => {}
+            Oddity::BrokenCandidates => {
+                command.args(["--candidates", "broken"]);
+            }
+            Oddity::TwoSizes => {
+                command.args(["--layers", "2"]);
+            }
+        }
+
         let browser = Self {
             process: Process::start(command)?,
         };

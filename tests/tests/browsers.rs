@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use tandem_tests::browser::Options;
+use tandem_tests::browser::{Oddity, Options};
 use tandem_tests::guest_browser::Kind;
 use tandem_tests::{Browser, Outcome, Part, ServerProcess, Tandem, require};
 
@@ -20,7 +20,7 @@ enum First {
 }
 
 /// Holds a call of a few seconds and returns both sides' reports.
-fn call(codec: &str, first: First, broken_candidates: bool) -> (Outcome, Value) {
+fn call(codec: &str, first: First, oddity: Oddity) -> (Outcome, Value) {
     let server = ServerProcess::start().expect("the server starts");
     let url = server.url();
     let arguments = [
@@ -57,7 +57,7 @@ fn call(codec: &str, first: First, broken_candidates: bool) -> (Outcome, Value) 
         room: "mixed",
         codec,
         source: "pattern",
-        broken_candidates,
+        oddity,
         seconds: 4,
     };
 
@@ -83,7 +83,7 @@ fn call(codec: &str, first: First, broken_candidates: bool) -> (Outcome, Value) 
 /// Checks that both directions decode in the codec that both prefer. Returns whether Tandem made
 /// the offer.
 fn assert_call(codec: &str, first: First) -> bool {
-    let (tandem, browser) = call(codec, first, false);
+    let (tandem, browser) = call(codec, first, Oddity::None);
     tandem.assert_ok("Tandem");
     let name = codec.to_uppercase();
     let [received, sent] = ["videoReceived", "videoSent"].map(|key| &browser["stats"][key]);
@@ -177,9 +177,28 @@ fn tandem_and_chromium_call_with_vp8() {
 }
 
 #[test]
+fn an_offer_of_two_sizes_is_answered_with_one() {
+    require!(Part::Chromium);
+    let (tandem, browser) = call("vp8", First::Chromium, Oddity::TwoSizes);
+    tandem.assert_ok("Tandem");
+    assert_eq!(browser["initiator"], true, "Chromium offers both");
+
+    let received = &tandem.report["video"]["received"];
+    assert_eq!(
+        [&received["width"], &received["height"]],
+        [1_280, 720],
+        "the first size that it offers: {received}"
+    );
+    assert!(
+        tandem.figure("/video/received/frames") >= 40.0,
+        "{received}"
+    );
+}
+
+#[test]
 fn unparsable_candidates_do_not_prevent_a_call() {
     require!(Part::Chromium);
-    let (tandem, browser) = call("h264", First::Tandem, true);
+    let (tandem, browser) = call("h264", First::Tandem, Oddity::BrokenCandidates);
     tandem.assert_ok("Tandem");
 
     assert!(

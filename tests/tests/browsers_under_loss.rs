@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tandem_tests::browser::Options;
+use tandem_tests::browser::{Oddity, Options};
 use tandem_tests::guest_browser::Kind;
 use tandem_tests::{Browser, LinkedHosts, Outcome, Part, Tandem, require};
 
@@ -31,7 +31,7 @@ fn call(kind: Kind, codec: &str) -> Outcome {
         room: "loss",
         codec,
         source: "pattern",
-        broken_candidates: false,
+        oddity: Oddity::None,
         seconds: SECONDS + 30,
     };
     let _browser = Browser::open_on(link.host(1), &options).expect("the browser searches");

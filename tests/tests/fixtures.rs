@@ -179,7 +179,7 @@ fn two_browsers_can_call_each_other() {
         room: "browsers",
         codec: "vp8",
         source: "pattern",
-        broken_candidates: false,
+        oddity: browser::Oddity::None,
         seconds: 4,
     };
 

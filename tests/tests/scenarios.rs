@@ -38,13 +38,12 @@ use Check::{AtLeast, AtMost, ReceivesAtMost};
 
 const FRAMES: &str = "/video/received/frames";
 const FROZEN: &str = "/video/received/frozenMs";
-const LOST: &str = "/video/received/lost";
 const RECOVERED: &str = "/video/received/recovered";
 const PLIS: &str = "/video/received/plis";
 const RTT: &str = "/route/rttMs";
 const HEARD: &str = "/audio/received/packets";
 
-const SCENARIOS: [Scenario; 6] = [
+const SCENARIOS: [Scenario; 10] = [
     Scenario {
         about: "good Wi-Fi is good enough for a call without a keyframe request",
         link: "home-wifi",
@@ -98,10 +97,42 @@ const SCENARIOS: [Scenario; 6] = [
         link: "rtt=40ms;@4s outage=on;@6s outage=off",
         size: "640x360",
         seconds: 10,
+        checks: &[AtLeast(FROZEN, 1_500.0), AtMost(FROZEN, 5_000.0)],
+    },
+    Scenario {
+        about: "in a busy café the sound goes on, and video comes",
+        link: "busy-cafe",
+        size: "640x360",
+        seconds: 8,
+        checks: &[AtLeast(FRAMES, 40.0), AtLeast(HEARD, 250.0)],
+    },
+    Scenario {
+        about: "an old DSL line carries a call without a queue in front of it",
+        link: "dsl-500k",
+        size: "640x360",
+        seconds: 8,
         checks: &[
-            AtLeast(FROZEN, 1_500.0),
-            AtMost(FROZEN, 5_000.0),
-            AtLeast(LOST, 0.0),
+            AtLeast(FRAMES, 40.0),
+            AtLeast(HEARD, 250.0),
+            AtMost(RTT, 200.0),
+        ],
+    },
+    Scenario {
+        about: "a modem with a queue of a second does not fill it",
+        link: "bufferbloat",
+        size: "640x360",
+        seconds: 8,
+        checks: &[AtLeast(FRAMES, 80.0), AtMost(RTT, 400.0)],
+    },
+    Scenario {
+        about: "a handover in a train interrupts a call for a moment",
+        link: "lte-train",
+        size: "640x360",
+        seconds: 14,
+        checks: &[
+            AtLeast(FRAMES, 80.0),
+            AtLeast(HEARD, 400.0),
+            AtMost(FROZEN, 6_000.0),
         ],
     },
 ];
