@@ -48,7 +48,7 @@ async fn end_after(description: &dyn Fn(&str) -> String) -> EndCode {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_invalid_description_ends_the_call() {
-    let cases: [(&str, &dyn Fn(&str) -> String); 7] = [
+    let cases: [(&str, &dyn Fn(&str) -> String); 8] = [
         ("a string", &|_| "\"null\"".into()),
         ("a number", &|_| "7".into()),
         ("no sdp", &|kind| format!(r#"{{"type":"{kind}"}}"#)),
@@ -58,6 +58,9 @@ async fn an_invalid_description_ends_the_call() {
         }),
         ("60,000 times the same letter", &|kind| {
             sdp(kind, &"a".repeat(60_000))
+        }),
+        ("350 media", &|kind| {
+            sdp(kind, &"m=video 9 UDP/TLS/RTP/SAVPF 102\r\n".repeat(350))
         }),
         ("media without ICE and DTLS", &|kind| {
             sdp(
@@ -75,6 +78,20 @@ async fn an_invalid_description_ends_the_call() {
             "{name}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partner_that_offers_again_and_again_is_left() {
+    let mut call = in_call_after(&[]).await;
+    call.honest
+        .until(TIMEOUT, "connected", |kind| {
+            *kind == CallEventKind::Connected
+        })
+        .await;
+
+    let code = call.ended_while_offering(TIMEOUT).await;
+    assert_eq!(code, EndCode::PartnerMisbehaved);
+    call.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

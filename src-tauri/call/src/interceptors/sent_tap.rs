@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rtc::interceptor::{Packet, TaggedPacket};
+use rtc::rtp::header::Header;
 
 use super::Tap;
 
@@ -17,6 +18,25 @@ pub(crate) struct Sent {
     pub(crate) packets: u64,
     /// Bytes of payload.
     pub(crate) bytes: u64,
+    /// Frames of video whose last packet has left, each counted once.
+    pub(crate) frames: u64,
+    /// The RTP timestamp of the newest of them.
+    newest: Option<u32>,
+}
+
+impl Sent {
+    fn add(&mut self, header: &Header, bytes: usize) {
+        self.packets += 1;
+        self.bytes += bytes as u64;
+
+        // The marker is on the last packet of a frame (RFC 6184 §5.1, RFC 7741 §4.1). One that is sent
+        // again belongs to an older frame.
+        let is_newer = |newest: u32| (header.timestamp.wrapping_sub(newest) as i32) > 0;
+        if header.marker && self.newest.is_none_or(is_newer) {
+            self.frames += 1;
+            self.newest = Some(header.timestamp);
+        }
+    }
 }
 
 /// What has been sent so far. Readable from any thread.
@@ -33,8 +53,9 @@ impl SentStreams {
             .map_or(Sent::default(), |(_, sent)| *sent)
     }
 
-    fn add(&self, ssrc: u32, bytes: usize) {
+    fn add(&self, header: &Header, bytes: usize) {
         let mut streams = self.0.lock();
+        let ssrc = header.ssrc;
         let known = streams.iter().position(|(other, _)| *other == ssrc);
         let index = match known {
             Some(index) => index,
@@ -45,8 +66,7 @@ impl SentStreams {
             }
         };
 
-        streams[index].1.packets += 1;
-        streams[index].1.bytes += bytes as u64;
+        streams[index].1.add(header, bytes);
     }
 }
 
@@ -65,7 +85,7 @@ impl SentTap {
 impl Tap for SentTap {
     fn on_write(&mut self, packet: &TaggedPacket) {
         if let Packet::Rtp(rtp) = &packet.message.packet {
-            self.sent.add(rtp.header.ssrc, rtp.payload.len());
+            self.sent.add(&rtp.header, rtp.payload.len());
         }
     }
 }
@@ -74,22 +94,51 @@ impl Tap for SentTap {
 mod tests {
     use super::*;
 
+    fn header(ssrc: u32, timestamp: u32, marker: bool) -> Header {
+        Header {
+            ssrc,
+            timestamp,
+            marker,
+            ..Header::default()
+        }
+    }
+
     #[test]
     fn streams_are_counted_apart_and_not_without_end() {
         let sent = SentStreams::default();
-        sent.add(1, 100);
-        sent.add(2, 10);
-        sent.add(1, 50);
+        sent.add(&header(1, 0, false), 100);
+        sent.add(&header(2, 0, false), 10);
+        sent.add(&header(1, 0, false), 50);
         let expected = Sent {
             packets: 2,
             bytes: 150,
+            ..Sent::default()
         };
         assert_eq!(sent.of(1), expected);
         assert_eq!(sent.of(3), Sent::default());
 
         for ssrc in 0..1_000 {
-            sent.add(ssrc, 1);
+            sent.add(&header(ssrc, 0, false), 1);
         }
         assert_eq!(sent.0.lock().len(), MAX_STREAMS);
+    }
+
+    #[test]
+    fn a_frame_counts_once_when_its_last_packet_leaves() {
+        let sent = SentStreams::default();
+        // Near the end of the range, and with a packet that is sent again.
+        let start = u32::MAX - 4_000;
+        for (timestamp, marker) in [
+            (0, false),
+            (0, true),
+            (3_000, false),
+            (0, true),
+            (3_000, true),
+        ] {
+            sent.add(&header(7, start.wrapping_add(timestamp), marker), 1_000);
+        }
+        sent.add(&header(7, start.wrapping_add(6_000), true), 1_000);
+        sent.add(&header(7, start.wrapping_add(9_000), false), 1_000);
+        assert_eq!(sent.of(7).frames, 3, "the fourth has not left whole");
     }
 }

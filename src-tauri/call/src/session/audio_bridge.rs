@@ -26,7 +26,6 @@ pub(super) struct AudioOutput {
     payload_type: Option<u8>,
     ssrc: u32,
     packets: UnboundedSender<Packet>,
-    traffic: Arc<Traffic>,
     sequence: u16,
     /// Added to the engine's timestamps; random (RFC 3550 §5.1).
     timestamp_offset: u32,
@@ -37,13 +36,11 @@ impl AudioOutput {
         payload_type: Option<u8>,
         ssrc: u32,
         packets: UnboundedSender<Packet>,
-        traffic: Arc<Traffic>,
     ) -> Self {
         Self {
             payload_type,
             ssrc,
             packets,
-            traffic,
             // Random (RFC 3550 §5.1), and in the lower half so that it does not wrap soon.
             sequence: rand::random::<u16>() >> 1,
             timestamp_offset: rand::random(),
@@ -66,10 +63,6 @@ impl AudioOutput {
         };
 
         self.sequence = self.sequence.wrapping_add(1);
-        self.traffic
-            .sent
-            .fetch_add(audio.payload.len() as u64, Relaxed);
-
         // Fails only when the call is over.
         let _ = self.packets.send(Packet {
             header,

@@ -46,11 +46,13 @@ impl History {
         }
     }
 
-    /// Takes a sample if one is due. Returns whether it was.
+    /// Takes a sample if one is due. Returns whether it was. `sent_bytes`: of RTP payload, audio and video,
+    /// in the whole call.
     pub(super) fn sample(
         &mut self,
         now: Instant,
         link: &LinkState,
+        sent_bytes: u64,
         traffic: &Traffic,
         received: &Mutex<ReceiveRecorder>,
     ) -> bool {
@@ -62,7 +64,7 @@ impl History {
 
         let totals = Totals {
             at: now,
-            sent_bytes: traffic.sent.load(Relaxed),
+            sent_bytes,
             received_bytes: traffic.received.load(Relaxed),
             frozen_ms: received.lock().frozen_ms(),
         };
@@ -79,7 +81,7 @@ impl History {
                     .saturating_duration_since(self.connected_at)
                     .as_secs_f32(),
                 target_bps,
-                sent_bps: per_second(self.last.sent_bytes - last.sent_bytes),
+                sent_bps: per_second(self.last.sent_bytes.saturating_sub(last.sent_bytes)),
                 received_bps: per_second(self.last.received_bytes - last.received_bytes),
                 rtt_ms,
                 loss,

@@ -405,10 +405,9 @@ impl PartnerConnection {
             && self.audio_on.replace(self.id) != Some(self.id)
         {
             let (packets, receiver) = unbounded_channel();
-            let traffic = Arc::clone(&self.traffic);
 
             tokio::spawn(send_audio(local.clone(), receiver));
-            gate.open(AudioOutput::new(None, local.ssrc, packets, traffic));
+            gate.open(AudioOutput::new(None, local.ssrc, packets));
         }
 
         if let Some(local) = self.peer.video()
@@ -427,7 +426,6 @@ impl PartnerConnection {
                 in_flight: Arc::clone(&in_flight),
                 keyframe_requested: AtomicBool::new(true),
                 recorder: Mutex::new(recorder.unwrap_or_default()),
-                traffic: Arc::clone(&self.traffic),
             });
 
             tokio::spawn(send_video(local.clone(), receiver, in_flight));
@@ -477,10 +475,12 @@ impl PartnerConnection {
     /// Takes a sample of the figures if one is due. Returns whether it was.
     pub(super) fn sample(&mut self, now: Instant) -> bool {
         let (link, traffic, received) = (self.peer.link(), &self.traffic, &self.incoming.video);
+        let kinds = [MediaKind::Audio, MediaKind::Video];
+        let sent = kinds.map(|kind| self.peer.sent_of(kind).bytes).iter().sum();
 
         self.history
             .as_mut()
-            .is_some_and(|history| history.sample(now, link, traffic, received))
+            .is_some_and(|history| history.sample(now, link, sent, traffic, received))
     }
 
     /// Stops sending and closes the connection.

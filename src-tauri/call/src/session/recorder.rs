@@ -11,10 +11,9 @@ use crate::rtp::{AssemblerStats, FreezeDetector};
 /// How many of the newest values percentiles are computed over: 20 s at 30 frames per second.
 const WINDOW: usize = 600;
 
-/// Bytes of RTP payload in both directions, audio and video.
+/// Bytes of RTP payload that came, audio and video.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
-    pub(super) sent: AtomicU64,
     pub(super) received: AtomicU64,
 }
 

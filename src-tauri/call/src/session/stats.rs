@@ -44,11 +44,11 @@ pub struct CallStats {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VideoSent {
-    /// Encoded frames.
+    /// Frames whose last packet went to the socket.
     pub frames: u64,
-    /// Keyframes among them.
+    /// Keyframes that were made, no more than frames were sent.
     pub keyframes: u64,
-    /// Bytes of bitstream.
+    /// Bytes of payload, those that were sent again included.
     pub bytes: u64,
     /// Width of the newest frame, in pixels.
     pub width: u32,

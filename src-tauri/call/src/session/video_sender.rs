@@ -20,7 +20,7 @@ use tandem_media::{FramePool, I420, NewestSlot, Observer, VideoFrame};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::options::MIN_BITRATE_BPS;
-use super::recorder::{SendRecorder, SentFrame, Traffic};
+use super::recorder::{SendRecorder, SentFrame};
 use super::resolution_ladder::{ResolutionLadder, SourceFormat};
 use crate::link::LinkState;
 use crate::peer::Format;
@@ -60,7 +60,6 @@ pub(super) struct VideoOutput {
     /// The partner requested a keyframe.
     pub(super) keyframe_requested: AtomicBool,
     pub(super) recorder: Mutex<SendRecorder>,
-    pub(super) traffic: Arc<Traffic>,
 }
 
 /// What a stream consists of.
@@ -436,10 +435,6 @@ impl Encoding {
             recorder.on_frame(&sent);
         });
 
-        self.output
-            .traffic
-            .sent
-            .fetch_add(sent.bytes as u64, Relaxed);
         self.output.in_flight.fetch_add(1, Relaxed);
         // Fails only when the call is over.
         let _ = self.output.packets.send(packets);
@@ -531,7 +526,6 @@ mod tests {
             in_flight: Arc::default(),
             keyframe_requested: AtomicBool::new(false),
             recorder: Mutex::default(),
-            traffic: Arc::default(),
         };
 
         (Arc::new(output), sent)

@@ -7,6 +7,7 @@ use rtc::rtcp::Packet as RtcpPacket;
 use rtc::rtp::header::Header;
 use rtc::rtp::packet::Packet;
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
+use tandem_call::EndCode;
 use tandem_call::internals::{MediaKind, Packetizer, Peer, PeerEvent};
 use tandem_media::I420;
 use tandem_media::codec::{EncoderConfig, VideoCodec, VideoEncoder, encoder};
@@ -131,6 +132,29 @@ pub(crate) async fn in_call_after(garbage: &[&str]) -> InCall {
 }
 
 impl InCall {
+    /// Sends one offer ten times a second, whatever the honest side answers, until that ends the call.
+    pub(crate) async fn ended_while_offering(&mut self, limit: Duration) -> EndCode {
+        let offer = self.hostile.connection().create_offer(None).await;
+        let sdp = offer.expect("an offer").sdp;
+        let json = serde_json::json!({ "type": "offer", "sdp": sdp }).to_string();
+        let (to, client) = (&self.to, &self.signaling.client);
+        let offering = async {
+            loop {
+                let message = ClientMessage::WebrtcOffer {
+                    to: to.clone(),
+                    offer: raw(&json),
+                };
+                client.send(message).expect("the server is there");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+
+        tokio::select! {
+            code = self.honest.ended(limit) => code,
+            () = offering => unreachable!("it has no end"),
+        }
+    }
+
     /// Offers again, with all that the connection has now: past the peer, which has one section of
     /// each kind.
     pub(crate) async fn renegotiate(&mut self) {

@@ -136,13 +136,23 @@ impl PartnerConnection {
     }
 
     /// What has been sent of the video. `None` if there was none to send: `is_rejected`, and nothing
-    /// went before. Frames of which no packet got to the socket were not sent.
+    /// went before. What did not get to the socket was not sent, such as frames that are made while ICE looks
+    /// for a route.
     fn video_sent(&self, is_rejected: bool) -> Option<VideoSent> {
         let output = self.video_output.as_ref()?;
-        match self.peer.sent_of(MediaKind::Video).packets {
+        let sent = self.peer.sent_of(MediaKind::Video);
+        match sent.packets {
             0 if is_rejected => None,
             0 => Some(VideoSent::default()),
-            _ => Some(output.recorder.lock().stats()),
+            _ => {
+                let made = output.recorder.lock().stats();
+                Some(VideoSent {
+                    frames: sent.frames,
+                    keyframes: made.keyframes.min(sent.frames),
+                    bytes: sent.bytes,
+                    ..made
+                })
+            }
         }
     }
 }
