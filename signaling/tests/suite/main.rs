@@ -44,6 +44,8 @@ mod clock;
 #[cfg(all(unix, feature = "redis"))]
 mod cluster;
 #[cfg(all(unix, feature = "redis"))]
+mod cluster_blocks;
+#[cfg(all(unix, feature = "redis"))]
 mod cluster_failures;
 #[cfg(all(unix, feature = "redis"))]
 mod cluster_ring;

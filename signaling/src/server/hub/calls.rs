@@ -69,20 +69,18 @@ impl Hub {
             .cloned();
         let (is_in_call, is_connected) = (in_call.is_some(), connected.is_some());
 
+        let is_lasting = client.subject.is_some();
+
         // A user without a bearer token who is gone never comes back under this name, so there is
         // nothing to remember. In a cluster, the user may be connected to another node.
-        if let Some(other) = other
+        if let Some(other) = &other
             && (is_connected || self.cluster.is_some() || !other.is_user(&user))
-            && local != other
+            && local != *other
         {
-            self.blocks
-                .entry(local.clone())
-                .or_default()
-                .insert(other.clone());
-            self.blocks.entry(other).or_default().insert(local);
+            self.blocks.add(&local, is_lasting, other);
         }
 
-        self.block_in_store(key, &user);
+        self.block_in_store(key, &user, other);
         if let Some(&other) = self.users.get(&user) {
             self.end_blocked_ring(key, other);
         }

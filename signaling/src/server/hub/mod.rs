@@ -12,7 +12,7 @@
 //! - `client`: one client and its call; `delivery`: the messages relayed to it, kept for a resume.
 //! - `search`: searches; `calls`: relaying and every way a call ends; `resume`: clients that are
 //!   away.
-//! - `moderation`: reports.
+//! - `moderation`: reports; `blocks`: who has blocked whom.
 //! - `claims`: claiming rooms and giving them up; `rooms`: the table of them.
 //! - `ring`: clients that listen in rooms, and callers that ring at them; `listeners`: its tables.
 //! - `guests`: who may come in with the link to an invite where others need a token.
@@ -21,6 +21,7 @@
 //! - `cluster`: a store that several nodes share, and partners on other nodes.
 //! - `ids`: names that must not be mixed up.
 
+mod blocks;
 mod calls;
 mod claims;
 mod client;
@@ -37,18 +38,19 @@ mod rooms;
 mod search;
 mod turn_access;
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tandem_turn::Revocation;
 use uuid::Uuid;
 
+use self::blocks::Blocks;
 use self::client::{Call, Client};
 use self::cluster::Cluster;
 use self::cluster::messages::{NodeId, Payload, StoreCommand};
 use self::guests::{Guests, link_ended};
-use self::ids::{PersonId, ResumeToken};
+use self::ids::ResumeToken;
 use self::listeners::Listeners;
 pub(super) use self::ring_only::ClientRole;
 use self::rooms::Rooms;
@@ -121,8 +123,8 @@ pub(super) struct Hub {
     users: HashMap<UserId, ClientKey>,
     /// Every client, by the token that resumes it.
     tokens: HashMap<ResumeToken, ClientKey>,
-    /// Pairs that must never be matched, in both directions.
-    blocks: HashMap<PersonId, HashSet<PersonId>>,
+    /// Pairs that must never be matched.
+    blocks: Blocks,
     /// The clients that are away, ordered by when their resume window ends.
     away: BTreeSet<(Instant, ClientKey)>,
     /// The searches of this node. Empty in a cluster, where the store matches.
@@ -152,7 +154,7 @@ impl Hub {
             clients: HashMap::new(),
             users: HashMap::new(),
             tokens: HashMap::new(),
-            blocks: HashMap::new(),
+            blocks: Blocks::default(),
             away: BTreeSet::new(),
             rooms: Rooms::default(),
             guests: Guests::default(),
@@ -424,17 +426,8 @@ impl Hub {
         self.tokens.remove(&client.token);
         self.rooms.owner_left(&client.user, now);
 
-        if client.subject.is_none()
-            && let Some(others) = self.blocks.remove(&client.person)
-        {
-            for other in others {
-                if let Some(blocked) = self.blocks.get_mut(&other) {
-                    blocked.remove(&client.person);
-                    if blocked.is_empty() {
-                        self.blocks.remove(&other);
-                    }
-                }
-            }
+        if client.subject.is_none() {
+            self.blocks.forget(&client.person);
         }
 
         self.shrink_tables();
@@ -451,7 +444,6 @@ impl Hub {
         self.clients.shrink_if_sparse();
         self.users.shrink_if_sparse();
         self.tokens.shrink_if_sparse();
-        self.blocks.shrink_if_sparse();
     }
 
     fn close_if_drained(&mut self, key: ClientKey, now: Instant) {
@@ -578,7 +570,7 @@ fn millis(duration: Duration) -> u64 {
 /// What keeps two clients apart, whether they search or one rings at the other.
 fn relation(
     clients: &HashMap<ClientKey, Client>,
-    blocks: &HashMap<PersonId, HashSet<PersonId>>,
+    blocks: &Blocks,
     a: ClientKey,
     b: ClientKey,
 ) -> Relation {
@@ -587,10 +579,7 @@ fn relation(
     };
 
     // One person on two devices is not a pair either.
-    let is_blocked = one.person == other.person
-        || blocks
-            .get(&one.person)
-            .is_some_and(|blocked| blocked.contains(&other.person));
+    let is_blocked = one.person == other.person || blocks.keep_apart(&one.person, &other.person);
 
     if is_blocked {
         Relation::Blocked
@@ -607,7 +596,7 @@ fn relation(
 /// and on a ring-only server, guests do not meet each other: they wait for the owner.
 fn search_relation(
     clients: &HashMap<ClientKey, Client>,
-    blocks: &HashMap<PersonId, HashSet<PersonId>>,
+    blocks: &Blocks,
     rooms: &Rooms,
     a: ClientKey,
     b: ClientKey,

@@ -38,7 +38,8 @@
 --   token:<t>           the user that this token resumes
 --   users:<node>        set: the users of a node
 --   nodes               sorted set: the nodes, by their last heartbeat
---   blocks:<person>     set: the persons that this one must not be matched with
+--   blocked_by:<person> sorted set: the persons that this one has blocked, by when it did
+--   blockers:<id>       set: the persons that have blocked this user, who has no bearer token
 --   queue               sorted set: the users who search without a room, by rank
 --   room:<code>         sorted set: the users in a room, by rank
 --   listen:<code>       sorted set: the users who listen in a room, first come first
@@ -66,6 +67,9 @@ local SUSPECT, DEAD = 5000, 12000
 -- Seconds. A node writes its calls again every ten minutes, so a call that expires has no node any
 -- more.
 local SESSION_TTL, RECORD_TTL = 3600, 86400
+-- Seconds: for how long the blocks of a person with a bearer token outlive its last search, and how many
+-- it can have: MAX_PER_PERSON of `hub/blocks.rs`.
+local BLOCK_TTL, MAX_BLOCKS = 180 * 86400, 1000
 -- Seconds, and a number of calls: REPORTABLE and MAX_ENDED_CALLS of `hub/client.rs`.
 local ENDED_TTL, ENDED_CALLS = 600, 64
 -- Milliseconds, and a number of rooms: CLAIM_HOLD and CLAIMS_PER_CLIENT of `hub/rooms.rs`.
@@ -136,8 +140,13 @@ end
 local changed = {}
 local function mark(room) changed[room] = true end
 
+local function has_blocked(one, other)
+  return redis.call('ZSCORE', P .. 'blocked_by:' .. one, other) and true or false
+end
+
+-- Whether one has blocked the other, or both are the same person.
 local function blocked(a, b)
-  return a.person == b.person or redis.call('SISMEMBER', P .. 'blocks:' .. a.person, b.person) == 1
+  return a.person == b.person or has_blocked(a.person, b.person) or has_blocked(b.person, a.person)
 end
 
 -- The room of a search, or nil without one.
@@ -213,8 +222,7 @@ end
 local function acceptable(me, user, shared)
   if user == me.user then return nil end
   local o = get(user)
-  if not o or o.q ~= me.q or o.session ~= '' or o.person == me.person or not alive(o.node) then return nil end
-  if redis.call('SISMEMBER', P .. 'blocks:' .. me.person, o.person) == 1 then return nil end
+  if not o or o.q ~= me.q or o.session ~= '' or not alive(o.node) or blocked(me, o) then return nil end
   if me.q == P .. 'queue' then
     local older, younger = me, o
     if o.rank < me.rank then older, younger = o, me end

@@ -40,9 +40,33 @@ local function forget(u, reason, from)
   -- A person without a bearer token is this user, and never comes back. The blocks of others
   -- outlive their users.
   if u.person == u.user then
-    local key = P .. 'blocks:' .. u.person
-    for _, other in ipairs(redis.call('SMEMBERS', key)) do redis.call('SREM', P .. 'blocks:' .. other, u.person) end
-    redis.call('DEL', key)
+    local by, of = P .. 'blocked_by:' .. u.user, P .. 'blockers:' .. u.user
+    for _, one in ipairs(redis.call('SMEMBERS', of)) do redis.call('ZREM', P .. 'blocked_by:' .. one, u.user) end
+    for _, other in ipairs(redis.call('ZRANGE', by, 0, -1)) do redis.call('SREM', P .. 'blockers:' .. other, u.user) end
+    redis.call('DEL', by, of)
+  end
+end
+
+-- The blocks of a person are in use: they last on.
+local function renew_blocks(user, person)
+  if person ~= user then
+    redis.call('EXPIRE', P .. 'blocked_by:' .. person, BLOCK_TTL)
+  else
+    redis.call('EXPIRE', P .. 'blocked_by:' .. user, RECORD_TTL)
+    redis.call('EXPIRE', P .. 'blockers:' .. user, RECORD_TTL)
+  end
+end
+
+-- The person `one` has blocked `other`. `ttl`: how long its blocks last from now on.
+local function block(one, other, ttl)
+  local key = P .. 'blocked_by:' .. one
+  redis.call('ZADD', key, NOW, other)
+  redis.call('ZREMRANGEBYRANK', key, 0, -MAX_BLOCKS - 1)
+  redis.call('EXPIRE', key, ttl)
+  if redis.call('EXISTS', ukey(other)) == 1 then
+    -- A user without a bearer token: `forget` removes it from the blocks of others.
+    redis.call('SADD', P .. 'blockers:' .. other, one)
+    redis.call('EXPIRE', P .. 'blockers:' .. other, RECORD_TTL)
   end
 end
 
@@ -58,6 +82,7 @@ local function write(old)
   redis.call('EXPIRE', ukey(user), RECORD_TTL)
   redis.call('SET', P .. 'token:' .. token, user, 'EX', RECORD_TTL)
   redis.call('SADD', P .. 'users:' .. caller, user)
+  renew_blocks(user, ARGV[7])
 end
 
 local ops = {}
@@ -252,17 +277,27 @@ function ops.remove()
   return 0
 end
 
--- Keeps the persons behind two users apart, for a day or until one of them is gone. ARGV: user,
--- partner.
+-- Keeps the persons behind two users apart: for a long time if the one who blocks has a bearer token,
+-- else while both are here. ARGV: user, its person, partner, its person ('' if the node does not know).
+-- Neither needs a record: the partner may have left, and one with a bearer token comes back.
 function ops.block()
-  local a, b = get(ARGV[5]), get(ARGV[6])
-  if not a or not b or a.person == b.person then return 0 end
-  for one, other in pairs({ [a.person] = b.person, [b.person] = a.person }) do
-    redis.call('SADD', P .. 'blocks:' .. one, other)
-    redis.call('EXPIRE', P .. 'blocks:' .. one, RECORD_TTL)
+  local user, one, partner, other = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+  local a, b = get(user), get(partner)
+  if other == '' then other = b and b.person or '' end
+  local is_gone = (one == user and not a) or (other == partner and not b)
+  if other == '' or one == other or is_gone then return 0 end
+  block(one, other, one == user and RECORD_TTL or BLOCK_TTL)
+  if a and b and a.ring_to == b.user then hang_up(a, 'cancelled') end
+  if a and b and b.ring_to == a.user then hang_up(b, 'cancelled') end
+  return 1
+end
+
+-- Whom a person with a bearer token has blocked, from a node that knows of it, after the store was away
+-- or has lost it. ARGV: person, the others as JSON.
+function ops.block_again()
+  for _, other in ipairs(list(ARGV[6])) do
+    if not has_blocked(ARGV[5], other) then block(ARGV[5], other, BLOCK_TTL) end
   end
-  if a.ring_to == b.user then hang_up(a, 'cancelled') end
-  if b.ring_to == a.user then hang_up(b, 'cancelled') end
   return 1
 end
 

@@ -112,9 +112,22 @@ impl RedisStore {
                 cmd.arg(user.as_str()).arg(reason_text(*reason));
                 cmd
             }
-            StoreCommand::Block { user, partner } => {
+            StoreCommand::Block {
+                user,
+                person,
+                partner,
+                other,
+            } => {
                 let mut cmd = self.script(sha, "block");
-                cmd.arg(user.as_str()).arg(partner.as_str());
+                cmd.arg(user.as_str())
+                    .arg(person.as_str())
+                    .arg(partner.as_str())
+                    .arg(other.as_ref().map_or("", |other| other.as_str()));
+                cmd
+            }
+            StoreCommand::BlockAgain { person, blocked } => {
+                let mut cmd = self.script(sha, "block_again");
+                cmd.arg(person.as_str()).arg(json(blocked));
                 cmd
             }
             StoreCommand::Adopt { token, subject, .. } => {

@@ -58,12 +58,21 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
+        Self::connect_to(address, "/ws").await
+    }
+
+    /// With a bearer token.
+    pub(crate) async fn connect_with(address: SocketAddr, token: &str) -> Self {
+        Self::connect_to(address, &format!("/ws?token={token}")).await
+    }
+
+    async fn connect_to(address: SocketAddr, path: &str) -> Self {
         let stream = TcpStream::connect(address)
             .await
             .expect("the server listens");
         let (mut socket, _) = within(
             "the upgrade",
-            client_async(format!("ws://{address}/ws"), stream),
+            client_async(format!("ws://{address}{path}"), stream),
         )
         .await
         .expect("an upgrade");

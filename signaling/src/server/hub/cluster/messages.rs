@@ -386,8 +386,19 @@ pub(in crate::server) enum StoreCommand {
     },
     /// Forget a client, and end its call.
     Remove { user: UserId, reason: LeaveReason },
-    /// Never match these two again.
-    Block { user: UserId, partner: UserId },
+    /// Never match the persons behind these two users again: `person` has blocked `other`, whom the
+    /// store looks up if this node does not know it.
+    Block {
+        user: UserId,
+        person: PersonId,
+        partner: UserId,
+        other: Option<PersonId>,
+    },
+    /// Whom a person with a bearer token has blocked, as far as this node knows.
+    BlockAgain {
+        person: PersonId,
+        blocked: Vec<PersonId>,
+    },
     /// Pass a message on to another node. If no node listens there, the outcome is
     /// [`StoreOutcome::Undelivered`].
     Send(NodeId, Box<NodeMessage>),
@@ -548,6 +559,7 @@ impl StoreCommand {
             | Self::End { .. }
             | Self::Remove { .. }
             | Self::Block { .. }
+            | Self::BlockAgain { .. }
             | Self::Move { .. }
             | Self::Census
             | Self::Sync(_) => None,

@@ -36,7 +36,7 @@ use self::takeover::{ARRIVAL_TIMEOUT, Takeover};
 use super::calls::partner_gone;
 use super::claims::not_owned;
 use super::client::{Client, PartnerLocation};
-use super::ids::{ClaimHash, Ticket};
+use super::ids::{ClaimHash, PersonId, Ticket};
 use super::search::{no_such_room, room_full};
 use super::{Effect, Hub, fault, in_call, unavailable};
 use crate::message::{ErrorCode, Fault, LeaveReason, ServerMessage, SessionId, UserId};
@@ -115,6 +115,8 @@ impl Hub {
         cluster.next_renewal = Some(now + RENEWAL_INTERVAL);
         // Clients that left while the store was away are still in it.
         self.effects.push_back(Effect::Store(StoreCommand::Census));
+        // Before the searches.
+        self.write_blocks();
 
         for key in self.keys() {
             match self.clients.get(&key) {
@@ -155,15 +157,37 @@ impl Hub {
         }
     }
 
-    pub(super) fn block_in_store(&mut self, key: ClientKey, partner: &UserId) {
-        if let (Some(_), Some(client)) = (
-            &self.cluster,
-            self.clients.get(&key).filter(|client| client.is_recorded),
-        ) {
+    /// `other` is the person behind the partner, if this node knows it.
+    pub(super) fn block_in_store(
+        &mut self,
+        key: ClientKey,
+        partner: &UserId,
+        other: Option<PersonId>,
+    ) {
+        // Whoever has a bearer token is known to the store without a record.
+        let client = self
+            .clients
+            .get(&key)
+            .filter(|client| client.is_recorded || client.subject.is_some());
+        if let (Some(_), Some(client)) = (&self.cluster, client) {
             self.effects.push_back(Effect::Store(StoreCommand::Block {
                 user: client.user.clone(),
+                person: client.person.clone(),
                 partner: partner.clone(),
+                other,
             }));
+        }
+    }
+
+    /// Writes to the store whom people with a token have blocked here, which it missed while it was
+    /// away, or has lost.
+    fn write_blocks(&mut self) {
+        for (person, blocked) in self.blocks.lasting() {
+            self.effects
+                .push_back(Effect::Store(StoreCommand::BlockAgain {
+                    person: person.clone(),
+                    blocked,
+                }));
         }
     }
 

@@ -219,12 +219,11 @@ impl Hub {
         let is_blocked = self
             .clients
             .get(&key)
-            .and_then(|client| self.blocks.get(&client.person))
-            .is_some_and(|blocked| blocked.contains(&partner.person));
+            .is_some_and(|client| self.blocks.keep_apart(&client.person, &partner.person));
 
         if is_blocked {
             // The store missed this block: it was away.
-            self.block_in_store(key, &partner.user);
+            self.block_in_store(key, &partner.user, Some(partner.person.clone()));
         }
 
         if (was_searching || accepted.is_some()) && can_enter && !is_blocked {

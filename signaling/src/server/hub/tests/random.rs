@@ -405,9 +405,9 @@ impl World {
                 "a client in a call does not search"
             );
 
-            let blocked = self.hub.blocks.get(&client.person);
+            let blocks = &self.hub.blocks;
             assert!(
-                blocked.is_none_or(|blocked| !blocked.contains(&call.partner.person)),
+                !blocks.keep_apart(&client.person, &call.partner.person),
                 "blocked pairs are never matched"
             );
         }
@@ -509,17 +509,15 @@ impl World {
     }
 
     fn are_blocked(&self, one: &Client, other: &Client) -> bool {
-        let blocked = self.hub.blocks.get(&one.person);
-        one.person == other.person || blocked.is_some_and(|blocked| blocked.contains(&other.person))
+        one.person == other.person || self.hub.blocks.keep_apart(&one.person, &other.person)
     }
 
     /// The protocol's rules for a pair, implemented a second time.
     fn may_meet(&self, a: ClientKey, a_since: Instant, b: ClientKey, b_since: Instant) -> bool {
         let (one, other) = (&self.hub.clients[&a], &self.hub.clients[&b]);
-        let blocked = self.hub.blocks.get(&one.person);
 
         if one.profile.room != other.profile.room
-            || blocked.is_some_and(|blocked| blocked.contains(&other.person))
+            || self.hub.blocks.keep_apart(&one.person, &other.person)
         {
             return false;
         }

@@ -4,7 +4,7 @@ use super::*;
 use crate::server::hub::cluster::messages::{
     Card, NodeMessage, Record, RemoteCall, StoreOutcome, StoredProfile,
 };
-use crate::server::hub::ids::Ticket;
+use crate::server::hub::ids::{PersonId, Ticket};
 
 pub(super) const NODES: [u128; 2] = [0xa, 0xb];
 
