@@ -563,3 +563,36 @@ fn two_servers_do_not_share_an_admin_socket() {
 
 #[cfg(feature = "redis")]
 mod cluster;
+
+#[tokio::test]
+async fn a_snapshot_that_no_report_names_is_deleted_when_the_server_starts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let reports = folder.path().join("reports.jsonl");
+    let snapshots = folder.path().join("reports.jsonl.snapshots");
+    std::fs::create_dir(&snapshots).expect("a writable folder");
+    let an_hour_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
+    let write = |name: String| {
+        let path = snapshots.join(name);
+        let file = std::fs::File::create(&path).expect("a writable folder");
+        file.set_modified(an_hour_ago).expect("a file of its own");
+        path
+    };
+
+    // Its server was killed before it wrote the report.
+    let leftover = write(format!("{}.jpg", uuid::Uuid::new_v4()));
+    let named = uuid::Uuid::new_v4();
+    let report = json!({ "reportId": named, "atMs": 9_000_000_000_000_000_u64, "snapshot": format!("{named}.jpg") });
+    std::fs::write(&reports, format!("{report}\n")).expect("a writable folder");
+    let (named, other) = (write(format!("{named}.jpg")), write("cat.jpg".into()));
+
+    let path = reports.display().to_string();
+    let server = start(&["--reports", &path]);
+    within("the deletion", async {
+        while leftover.exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert!(named.exists() && other.exists());
+    drop(server);
+}

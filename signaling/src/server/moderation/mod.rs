@@ -265,6 +265,24 @@ impl Moderation {
         Some((webhook.target.clone(), waiting))
     }
 
+    /// Deletes snapshots that a killed server has left without a report. Blocks.
+    pub(super) fn delete_leftovers(&self) {
+        let deleted = self
+            .reports
+            .as_ref()
+            .map(|file| file.delete_leftovers(SystemTime::now()));
+        match deleted {
+            None | Some(Ok(0)) => {}
+            Some(Ok(snapshots)) => {
+                tracing::info!(snapshots, "deleted snapshots that no report names");
+            }
+            Some(Err(error)) => tracing::error!(
+                kind = %error.kind(),
+                "cannot delete snapshots that no report names: the next attempt is in an hour"
+            ),
+        }
+    }
+
     /// Deletes the reports past their retention. Blocks. Returns how many.
     ///
     /// # Errors

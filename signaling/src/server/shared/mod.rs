@@ -336,7 +336,11 @@ impl Shared {
 
     async fn delete_old_reports(&self) {
         let edge = self.edge.clone();
-        let deleted = spawn_blocking(move || edge.moderation.delete_old_reports())
+        let delete = move || {
+            edge.moderation.delete_leftovers();
+            edge.moderation.delete_old_reports()
+        };
+        let deleted = spawn_blocking(delete)
             .await
             .map_err(io::Error::other)
             .flatten();

@@ -7,6 +7,7 @@
 
 mod index;
 mod journal;
+mod leftovers;
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
@@ -234,7 +235,8 @@ impl ReportFile {
         Ok(true)
     }
 
-    /// Deletes the reports that are older than `age`, with their snapshots. Returns how many.
+    /// Deletes the reports that are older than `age`, with their snapshots, and the lines that no longer
+    /// count, which may be older still. Returns how many reports.
     ///
     /// # Errors
     /// The system's error.
@@ -243,6 +245,10 @@ impl ReportFile {
         let limit = unix_ms(now).saturating_sub(age);
         let mut journal = self.journal.lock();
         let old = journal.entries.ids(|entry| entry.at_ms < limit);
+        if old.is_empty() && journal.end > journal.entries.bytes() {
+            journal.write_anew(&self.path)?;
+        }
+
         self.delete_all(&mut journal, &old)?;
         Ok(old.len())
     }
@@ -383,7 +389,7 @@ impl ReportFile {
         let remove = |id: &String| Some((id.clone(), journal.entries.remove(id)?));
         let removed: Vec<(String, Entry)> = ids.iter().filter_map(remove).collect();
 
-        // The lines go first: a snapshot without its report would never be deleted.
+        // The lines go first: a snapshot without its report is deleted later, see `leftovers`.
         if let Err(error) = journal.write_anew(&self.path) {
             for (id, entry) in removed {
                 journal.entries.insert(id, entry);

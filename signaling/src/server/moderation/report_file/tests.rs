@@ -288,6 +288,24 @@ fn old_reports_are_deleted_open_or_closed() {
 }
 
 #[test]
+fn what_an_update_has_replaced_does_not_outlive_its_report_in_the_file() {
+    let files = Fixture::new();
+    let now = SystemTime::UNIX_EPOCH + DAY;
+    files.reports.append(&report("7")).unwrap();
+    let mut update = report("7");
+    update.said.text = None;
+    files.reports.append(&update).unwrap();
+    let text = || fs::read_to_string(files.path()).unwrap();
+    assert!(text().contains("two\\nlines"), "{}", text());
+
+    assert_eq!(files.reports.delete_older(90 * DAY, now).unwrap(), 0);
+    assert!(!text().contains("two\\nlines"), "{}", text());
+    assert_eq!(files.ids(true), ["7"]);
+    let files = files.again();
+    assert_eq!(files.ids(true), ["7"]);
+}
+
+#[test]
 fn a_closed_report_leaves_the_list_and_stays_readable() {
     let files = Fixture::new();
     files.reports.append(&report("1")).unwrap();
