@@ -263,3 +263,6 @@ mod tests {
         assert!(rules.permits(ip("81.2.69.1")) && !rules.permits(ip("91.2.69.1")));
     }
 }
+
+#[cfg(test)]
+mod coturn_tests;
