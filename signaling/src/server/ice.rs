@@ -69,6 +69,11 @@ impl IceSource {
         self.own_turn.is_some()
     }
 
+    /// How long these are valid.
+    pub(super) fn ttl_of_calls(&self) -> Option<Duration> {
+        self.own_turn.as_ref().map(|turn| turn.ttl)
+    }
+
     /// The servers for one user, with credentials that are valid from `now`, and for the call that
     /// the user is in. The TURN server compares the expiry with its own clock.
     pub(super) fn for_user(

@@ -298,7 +298,7 @@ impl Hub {
             self.reply(key, ServerMessage::SessionEnded(ended), id);
         }
 
-        self.revoke_call(&session, reason);
+        self.revoke_call(&session, reason, now);
         if let PartnerLocation::Local(partner) = call.partner.location {
             self.partner_left(partner, &session, reason, now);
         }

@@ -54,6 +54,7 @@ use self::ids::ResumeToken;
 use self::listeners::Listeners;
 pub(super) use self::ring_only::ClientRole;
 use self::rooms::Rooms;
+use self::turn_access::LostCalls;
 use super::client_key::ClientKey;
 use super::edge::KnockEvent;
 use super::ice::IceSource;
@@ -136,6 +137,8 @@ pub(super) struct Hub {
     /// Who listens where, and who rings. Empty in a cluster, too.
     listeners: Listeners,
     cluster: Option<Cluster>,
+    /// The calls whose media outlives them.
+    lost_calls: LostCalls,
     /// Clients that are in a call. A call between two of them counts twice.
     in_call: usize,
     effects: VecDeque<Effect>,
@@ -159,6 +162,7 @@ impl Hub {
             rooms: Rooms::default(),
             guests: Guests::default(),
             listeners: Listeners::default(),
+            lost_calls: LostCalls::default(),
             in_call: 0,
             effects: VecDeque::new(),
             next_key: 0,
@@ -320,6 +324,7 @@ impl Hub {
         }
 
         self.tick_cluster(now);
+        self.tick_turn(now);
         self.settle_rings(now);
     }
 
@@ -330,6 +335,7 @@ impl Hub {
             self.matchmaker.next_deadline(),
             self.rooms.next_deadline(),
             self.listeners.next_deadline(),
+            self.lost_calls.next_deadline(),
             away,
             self.cluster_deadline(),
         ]
@@ -404,6 +410,7 @@ impl Hub {
         self.away.clear();
         self.rooms.clear();
         self.listeners.clear();
+        self.lost_calls.clear();
         self.in_call = 0;
     }
 

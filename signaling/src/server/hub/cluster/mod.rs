@@ -266,7 +266,7 @@ impl Hub {
         } = &message
         {
             // Also for a client that has moved to another node and left its media here.
-            self.revoke_call_here(session, *reason);
+            self.revoke_call_here(session, *reason, now);
         }
 
         let Some(&key) = self.users.get(user) else {
@@ -490,6 +490,8 @@ impl Hub {
             },
             StoreOutcome::Census(users) => self.receive_census(users, now),
             StoreOutcome::Ended { user, session } => {
+                // Who has ended it, or why, the store does not say.
+                self.revoke_call_here(&session, LeaveReason::Disconnected, now);
                 if let Some(&key) = self.users.get(&user) {
                     self.partner_left(key, &session, LeaveReason::Disconnected, now);
                 }

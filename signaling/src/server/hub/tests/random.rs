@@ -551,21 +551,28 @@ proptest! {
     fn the_invariants_hold_whatever_clients_do(steps in prop::collection::vec(step(), 1..120)) {
         let mut world = World::with(turn_access::with_turn());
         let mut since = Waiting::new();
+        let mut sessions = BTreeSet::new();
 
         for step in steps {
             world.run(&step, &mut since);
             world.check(&since);
             world.check_rings();
+            let calls = world.hub.clients.values().filter_map(|client| client.call.as_ref());
+            sessions.extend(calls.map(|call| call.session.as_str().to_owned()));
         }
 
         for key in world.hub.keys() {
             world.lose(key);
         }
 
-        // Claimed rooms are held for ten minutes.
-        world.wait(630);
+        // Claimed rooms are held for ten minutes, and the media of a call that was lost for an hour.
+        world.wait(3_630);
         world.check_rings();
         prop_assert!(world.hub.clients.is_empty() && world.hub.blocks.is_empty() && world.hub.tokens.is_empty());
         prop_assert!(world.hub.users.is_empty() && world.hub.next_deadline().is_none(), "nothing is left behind");
+        for session in sessions {
+            let ended = world.revoked.iter().filter(|end| **end == Revocation::Session(session.as_str().into()));
+            prop_assert!(ended.count() >= 1, "the media of {} has no end", session);
+        }
     }
 }

@@ -87,6 +87,46 @@ fn both_sides_that_lose_the_server_keep_their_media() {
 }
 
 #[test]
+fn a_call_that_the_server_has_lost_has_no_media_for_ever() {
+    let mut world = World::with(with_turn());
+    let (a, b) = world.pair();
+    let session = world.session(a);
+    // They never say goodbye, and refresh their allocations from then on.
+    for key in [a, b] {
+        world.lose(key);
+    }
+    world.wait(30);
+    assert!(world.hub.clients.is_empty(), "the call is over");
+    world.wait(3599);
+    assert_eq!(world.revoked, [], "as long as its credentials were valid");
+    world.wait(1);
+    assert_eq!(world.revoked, [of_session(&session)]);
+    world.wait(86_400);
+    assert_eq!(world.revoked.len(), 1, "once");
+    assert_eq!(world.hub.next_deadline(), None);
+}
+
+#[test]
+fn a_call_that_comes_back_in_time_keeps_its_media() {
+    let mut world = World::with(with_turn());
+    let (a, b) = world.pair();
+    let session = world.session(a);
+    for key in [a, b] {
+        world.lose(key);
+    }
+    world.wait(29);
+    for key in [a, b] {
+        world.come_back(key, 0);
+    }
+    world.wait(86_400);
+    assert_eq!(world.revoked, []);
+    assert!(world.hub.clients.values().all(|client| {
+        let call = client.call.as_ref();
+        call.is_some_and(|call| call.session == session)
+    }));
+}
+
+#[test]
 fn someone_whom_the_operator_ends_has_nothing_left() {
     for is_away in [false, true] {
         let mut world = World::with(with_turn());
@@ -223,5 +263,10 @@ fn the_node_of_each_side_hears_of_the_end() {
             Vec::new()
         };
         assert_eq!(revoked, expected, "{reason:?}");
+
+        // The node that says so may be gone by the time that the media has to end.
+        one.wait(now, 3600);
+        let (revoked, _) = said(&mut one);
+        assert_eq!(revoked.len(), usize::from(!ends), "{reason:?}");
     }
 }
