@@ -293,8 +293,8 @@ pub(crate) struct Args {
     )]
     pub(crate) peer_key: Option<PathBuf>,
 
-    /// Ban a client by itself once this many different others have reported it within
-    /// --restrict-within; 0: never.
+    /// Ban a client by itself once it was reported from this many different networks (with tokens: by
+    /// this many people) within --restrict-within; 0: never.
     #[arg(
         long,
         env = "TANDEM_SIGNALING_RESTRICT_AFTER",
