@@ -292,11 +292,11 @@ function ops.block()
   return 1
 end
 
--- Whom a person with a bearer token has blocked, from a node that knows of it, after the store was away
--- or has lost it. ARGV: person, the others as JSON.
+-- Blocks of persons with a bearer token, from a node that knows of them, after the store was away or has
+-- lost them. ARGV: a list of who has blocked and whom, as JSON, oldest first.
 function ops.block_again()
-  for _, other in ipairs(list(ARGV[6])) do
-    if not has_blocked(ARGV[5], other) then block(ARGV[5], other, BLOCK_TTL) end
+  for _, pair in ipairs(list(ARGV[5])) do
+    if not has_blocked(pair[1], pair[2]) then block(pair[1], pair[2], BLOCK_TTL) end
   end
   return 1
 end

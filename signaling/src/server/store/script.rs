@@ -125,9 +125,9 @@ impl RedisStore {
                     .arg(other.as_ref().map_or("", |other| other.as_str()));
                 cmd
             }
-            StoreCommand::BlockAgain { person, blocked } => {
+            StoreCommand::BlockAgain(blocks) => {
                 let mut cmd = self.script(sha, "block_again");
-                cmd.arg(person.as_str()).arg(json(blocked));
+                cmd.arg(json(blocks));
                 cmd
             }
             StoreCommand::Adopt { token, subject, .. } => {

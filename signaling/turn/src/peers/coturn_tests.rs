@@ -109,7 +109,7 @@ fn peer() -> impl Strategy<Value = IpAddr> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4096))]
+    #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn coturn_denies_what_this_server_denies_and_nothing_else(peer in peer()) {

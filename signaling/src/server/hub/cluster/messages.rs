@@ -394,11 +394,8 @@ pub(in crate::server) enum StoreCommand {
         partner: UserId,
         other: Option<PersonId>,
     },
-    /// Whom a person with a bearer token has blocked, as far as this node knows.
-    BlockAgain {
-        person: PersonId,
-        blocked: Vec<PersonId>,
-    },
+    /// Blocks of people with a bearer token that this node knows: who has blocked, and whom.
+    BlockAgain(Vec<(PersonId, PersonId)>),
     /// Pass a message on to another node. If no node listens there, the outcome is
     /// [`StoreOutcome::Undelivered`].
     Send(NodeId, Box<NodeMessage>),
@@ -559,7 +556,7 @@ impl StoreCommand {
             | Self::End { .. }
             | Self::Remove { .. }
             | Self::Block { .. }
-            | Self::BlockAgain { .. }
+            | Self::BlockAgain(_)
             | Self::Move { .. }
             | Self::Census
             | Self::Sync(_) => None,

@@ -51,6 +51,9 @@ pub(super) const MAX_HELD: usize = 64;
 /// `cluster.lua`).
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(600);
 
+/// Blocks in one command: few enough that Redis and its other clients do not wait for long.
+const BLOCKS_AT_ONCE: usize = 100;
+
 /// What a node knows beyond its own clients.
 pub(super) struct Cluster {
     node: NodeId,
@@ -182,12 +185,11 @@ impl Hub {
     /// Writes to the store whom people with a token have blocked here, which it missed while it was
     /// away, or has lost.
     fn write_blocks(&mut self) {
-        for (person, blocked) in self.blocks.lasting() {
+        let mut blocks = self.blocks.lasting().cloned().peekable();
+        while blocks.peek().is_some() {
+            let some = blocks.by_ref().take(BLOCKS_AT_ONCE).collect();
             self.effects
-                .push_back(Effect::Store(StoreCommand::BlockAgain {
-                    person: person.clone(),
-                    blocked,
-                }));
+                .push_back(Effect::Store(StoreCommand::BlockAgain(some)));
         }
     }
 
