@@ -11,6 +11,9 @@ use super::Tap;
 /// The most streams that are told apart: audio and video, each with another SSRC now and then.
 const MAX_STREAMS: usize = 16;
 
+/// A frame that is no older than so many ticks (10 s of video) can be sent again.
+const RESENT: u32 = 900_000;
+
 /// RTP of one stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Sent {
@@ -30,9 +33,9 @@ impl Sent {
         self.bytes += bytes as u64;
 
         // The marker is on the last packet of a frame (RFC 6184 §5.1, RFC 7741 §4.1). One that is sent
-        // again belongs to an older frame.
-        let is_newer = |newest: u32| (header.timestamp.wrapping_sub(newest) as i32) > 0;
-        if header.marker && self.newest.is_none_or(is_newer) {
+        // again belongs to an older frame. A fresh connection has timestamps of its own.
+        let is_again = |newest: u32| newest.wrapping_sub(header.timestamp) <= RESENT;
+        if header.marker && !self.newest.is_some_and(is_again) {
             self.frames += 1;
             self.newest = Some(header.timestamp);
         }
@@ -140,5 +143,12 @@ mod tests {
         sent.add(&header(7, start.wrapping_add(6_000), true), 1_000);
         sent.add(&header(7, start.wrapping_add(9_000), false), 1_000);
         assert_eq!(sent.of(7).frames, 3, "the fourth has not left whole");
+
+        // Whatever timestamps a fresh connection begins with.
+        for base in [u32::MAX / 2, start.wrapping_sub(RESENT)] {
+            let before = sent.of(7).frames;
+            sent.add(&header(7, start.wrapping_add(base), true), 1_000);
+            assert_eq!(sent.of(7).frames, before + 1);
+        }
     }
 }
