@@ -224,8 +224,11 @@ export const en = {
         verifiedByCode:
           "You both have the same code, so no one in between can listen in, not even the server. It doesn't say who has the code, so give it only to the person you want to talk to.",
         verifiedByUser:
-          "You compared the words, so no one in between can listen in, not even the server. This applies to this call only.",
+          "If you know the other person's face or voice, or compared the words another way, no one in between can listen in, not even the server. This applies to this call only.",
       },
+      /** In place of `verifiedByUser`, in a call with a stranger. */
+      verifiedStranger:
+        "You compared the words with someone you don't know. Someone in between could have read out other words and could be listening in.",
       /** For the person who made the invite. */
       browser:
         "If the other person joined in a browser, the website could read the code they entered there, and listen in with it. If you don't trust that website, ask them to use the Tandem app.",
@@ -234,6 +237,9 @@ export const en = {
         "The other person opens this page, too, and you read the words to each other. All four have to be the same, in the same order.",
       voice:
         "In this call, it only works if you know the other person's face or voice: someone in between could read out other words. If you don't, compare the words by phone or in another app.",
+      /** In place of `voice`, in a call with a stranger. */
+      voiceStranger:
+        "In this call, someone in between could read out other words, and you don't know the other person's voice. Comparing the words by phone or in another app is safer.",
       match: "They match",
       differ: "They differ",
       differNote: "If they differ, someone may be listening in, so Tandem ends the call.",

@@ -45,12 +45,14 @@ export function VerificationBadge({ call, onOpen }: { call: InCall; onOpen: () =
 
 interface DialogProps extends Pick<View, "act"> {
   verification: Verification;
+  /** Whether the two know each other: a stranger's voice proves nothing. */
+  known: boolean;
   open: boolean;
   onClose: () => void;
 }
 
 /** The call goes on while it is open. */
-export function VerificationDialog({ verification, open, onClose, act }: DialogProps) {
+export function VerificationDialog({ verification, known, open, onClose, act }: DialogProps) {
   return (
     <Dialog
       id="verification"
@@ -60,27 +62,29 @@ export function VerificationDialog({ verification, open, onClose, act }: DialogP
       open={open}
       onClose={onClose}
     >
-      <Explanation verification={verification} />
-      <Words verification={verification} act={act} />
+      <Explanation verification={verification} known={known} />
+      <Words verification={verification} known={known} act={act} />
     </Dialog>
   );
 }
 
 /** What the badge says, and what that protects from. */
-function Explanation({ verification: { badge, byInvite } }: { verification: Verification }) {
+function Explanation({ verification, known }: Pick<DialogProps, "verification" | "known">) {
+  const { badge, byInvite } = verification;
+  const isStranger = badge === "verifiedByUser" && !known;
   return (
     <div class="verification-state">
       <p role="status" class="verification-badge-text">
         <Icon name={badgeIcon(badge)} />
         <strong>{t.badge[badge]}</strong>
       </p>
-      <p>{t.explanation[badge]}</p>
+      <p>{isStranger ? t.verifiedStranger : t.explanation[badge]}</p>
       {byInvite === "inviter" && <p class="hint">{t.browser}</p>}
     </div>
   );
 }
 
-function Words({ verification, act }: Pick<DialogProps, "verification" | "act">) {
+function Words({ verification, known, act }: Pick<DialogProps, "verification" | "known" | "act">) {
   const { badge, words: state } = verification;
   if (state.status === "byCode") return null;
   if (state.status !== "ready") {
@@ -122,7 +126,7 @@ function Words({ verification, act }: Pick<DialogProps, "verification" | "act">)
         />
       </div>
       <p class="hint">{t.differNote}</p>
-      <p class="hint">{t.voice}</p>
+      <p class="hint">{known ? t.voice : t.voiceStranger}</p>
     </section>
   );
 }

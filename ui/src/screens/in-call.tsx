@@ -73,6 +73,7 @@ export function InCall({ call, ...view }: View & { call: Call }) {
       )}
       <VerificationDialog
         verification={verification}
+        known={call.known}
         open={verifying}
         act={view.act}
         onClose={() => {

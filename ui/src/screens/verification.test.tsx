@@ -29,8 +29,12 @@ const verification = (change: Partial<Verification> = {}): Verification => ({
   ...change,
 });
 
-async function show(change: Partial<Verification> = {}, encrypted = true): Promise<View> {
-  const screen = makeCall({ verification: verification(change), encrypted });
+async function show(
+  change: Partial<Verification> = {},
+  encrypted = true,
+  known = true,
+): Promise<View> {
+  const screen = makeCall({ verification: verification(change), encrypted, known });
   const view = makeView(makeState({ screen }));
   await act(() => {
     render(<Page {...view} />, root);
@@ -104,6 +108,28 @@ describe("the safety words", () => {
     await press("verification");
     expect(has("[data-action=words-match]")).toBe(false);
     expect(has("[data-action=words-differ]")).toBe(true);
+  });
+
+  it("prove as much as the people know of each other, and no more is said", async () => {
+    await show({ badge: "verifiedByUser" }, true, true);
+    await press("verification");
+    expect(dialog().textContent).toContain(t.explanation.verifiedByUser);
+    for (const condition of ["face or voice", "another way"]) {
+      expect(t.explanation.verifiedByUser).toContain(condition);
+    }
+
+    // Nobody knows the face and voice of a stranger.
+    await show({ badge: "verifiedByUser" }, true, false);
+    const shown = dialog().textContent;
+    expect(shown).toContain(t.verifiedStranger);
+    expect(shown).not.toContain("no one in between can listen in");
+    expect(shown).toContain("someone you don't know");
+
+    // What else the badge says does not depend on that.
+    await show({ badge: "notVerified" }, true, false);
+    expect(dialog().textContent).toContain(t.explanation.notVerified);
+    expect(dialog().textContent).toContain(t.voiceStranger);
+    expect(dialog().textContent).not.toContain(t.voice);
   });
 
   it("come with what they depend on", async () => {
