@@ -225,6 +225,7 @@ const connecting = {
   startedAtMs: NOW - 2_000,
   timedOut: false,
   canRetry: true,
+  problem: null,
 };
 
 /**

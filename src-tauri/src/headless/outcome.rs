@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use tandem_call::{CallEvent, CallEventKind, CallStats, EndCode, EndReason};
+use tandem_call::{CallEvent, CallEventKind, CallStats, ConnectProblem, EndCode, EndReason};
 use tandem_media::DeviceError;
 use tandem_media::error::{MediaEvent, MediaPart};
 
@@ -146,6 +146,7 @@ impl Timeline {
                 self.session_id = Some(session_id);
                 self.initiator = Some(initiator);
             }
+            CallEventKind::ConnectTrouble(problem) => self.on_trouble(at, problem),
             CallEventKind::Connected => {
                 first(&mut self.timings.connected, at);
                 self.connected_at.get_or_insert(event.at);
@@ -171,6 +172,16 @@ impl Timeline {
             | CallEventKind::PartnerRefuses(_)
             | CallEventKind::Reported(_)
             | CallEventKind::PartnerState { .. } => {}
+        }
+    }
+
+    /// No connection is up yet, for this reason.
+    fn on_trouble(&mut self, at: Option<u64>, problem: Option<ConnectProblem>) {
+        let Some(problem) = problem else { return };
+        first(&mut self.timings.connect_trouble, at);
+        let warning = problem.message().to_owned();
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
         }
     }
 
@@ -211,6 +222,7 @@ impl Timeline {
 
         self.warnings
             .iter()
+            .filter(|warning| error.is_none_or(|error| error.message != **warning))
             .cloned()
             .chain(failed.map(|(_, error)| error.to_string()))
             .collect()

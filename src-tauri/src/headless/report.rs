@@ -2,8 +2,8 @@
 //!
 //! All keys are always present. A figure that does not apply or could not be measured is `null`,
 //! never 0. Times are in milliseconds, rounded to a tenth. These fields go beyond the contract:
-//! `warnings`, `refused`, `verification`, `error.reason`, `route.relayTransport`, `video.received.pauses`, `video.received.pausedMs` and
-//! `video.received.pictures`.
+//! `warnings`, `refused`, `verification`, `error.reason`, `timingsMs.connectTrouble`, `route.relayTransport`,
+//! `video.received.pauses`, `video.received.pausedMs` and `video.received.pictures`.
 
 use serde::{Serialize, Serializer};
 use tandem_call::{ConnectProblem, VerificationState};
@@ -106,6 +106,8 @@ pub struct Timings {
     pub registered: Option<u64>,
     /// The signaling server found a partner.
     pub matched: Option<u64>,
+    /// No connection was up yet and the reason was found. `warnings` or `error` says which one it was.
+    pub connect_trouble: Option<u64>,
     /// ICE and DTLS were complete.
     pub connected: Option<u64>,
     /// The partner's first frame was decoded.
@@ -378,7 +380,8 @@ mod tests {
       "process": { "cpuSeconds": 0.0, "peakRssBytes": 0 } }"#;
 
     /// The fields beyond the contract.
-    const EXTRAS: [&str; 13] = [
+    const EXTRAS: [&str; 14] = [
+        "timingsMs.connectTrouble",
         "route.relayTransport",
         "warnings",
         "refused",

@@ -164,7 +164,11 @@ timedOut: boolean,
 /**
  * Whether the page can offer to try again then: not to the one who was called.
  */
-canRetry: boolean, } | { "kind": "inCall" } & InCall | { "kind": "ended", 
+canRetry: boolean, 
+/**
+ * Why there is no connection yet, if that is known. It may still come.
+ */
+problem: ConnectProblem | null, } | { "kind": "inCall" } & InCall | { "kind": "ended", 
 /**
  * Why it ended.
  */

@@ -1,7 +1,7 @@
 // Someone is found; the two apps are connecting.
 
 import type { Screen } from "../generated/contract";
-import { words } from "../locale";
+import { words, wordsFor } from "../locale";
 import type { View } from "../page-state";
 import { Button } from "../parts/button";
 import { Centred, Heading } from "../parts/layout";
@@ -14,8 +14,10 @@ interface ConnectingProps extends View {
 }
 
 export function Connecting({ screen, ...view }: ConnectingProps) {
-  const { partner, timedOut, canRetry } = screen;
+  const { partner, timedOut, canRetry, problem } = screen;
   const { act, state } = view;
+  const slow = { what: t.timedOut, todo: canRetry ? t.timedOutTodo : t.timedOutWait };
+  const notice = problem === null ? timedOut && slow : wordsFor(problem);
   return (
     <Centred name="connecting" {...view}>
       <div class="pulse">
@@ -26,12 +28,12 @@ export function Connecting({ screen, ...view }: ConnectingProps) {
       </Heading>
       <About partner={partner} />
       {state.stranger && <InCommon interests={state.stranger.interests} />}
-      {timedOut && (
-        <div class="notice" role="alert">
+      {notice && (
+        <div class="notice" role="alert" data-trouble={problem ?? undefined}>
           <p>
-            <strong>{t.timedOut}</strong>
+            <strong>{notice.what}</strong>
           </p>
-          <p>{canRetry ? t.timedOutTodo : t.timedOutWait}</p>
+          {notice.todo !== undefined && <p>{notice.todo}</p>}
         </div>
       )}
       <div class="buttons">

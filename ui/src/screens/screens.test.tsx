@@ -1,8 +1,14 @@
 import { render } from "preact";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
-import type { AppState, Command, ErrorCode, ProblemPlace } from "../generated/contract";
-import { words } from "../locale";
+import type {
+  AppState,
+  Command,
+  ConnectProblem,
+  ErrorCode,
+  ProblemPlace,
+} from "../generated/contract";
+import { words, wordsFor } from "../locale";
 import { initialPage, type PageState, type View } from "../page-state";
 import { HOSTILE, makeCall, makeState, makeView, NOW, STATES } from "../testing/states";
 import { Page } from ".";
@@ -210,6 +216,34 @@ describe("waiting and connecting", () => {
     expect(text("h1")).toBe(words.waiting.titleRoom);
   });
 
+  it("say why there is no connection yet, and the one thing to do", () => {
+    const screen = (STATES.connecting ?? makeState()).screen;
+    if (screen.kind !== "connecting") throw new Error("another screen");
+    const problems: ConnectProblem[] = [
+      "NO_TURN_OFFERED",
+      "TURN_REFUSED",
+      "TURN_FAILED",
+      "UDP_BLOCKED",
+      "TURN_UNREACHABLE",
+      "PARTNER_HAS_NO_ROUTE",
+    ];
+    for (const problem of problems) {
+      show(makeState({ screen: { ...screen, problem } }));
+      const { what, todo } = wordsFor(problem);
+      expect(todo).toBeDefined();
+      expect(text(`[data-trouble="${problem}"][role="alert"]`)).toBe(`${what}${todo ?? ""}`);
+      expect(has('[data-action="retry"]')).toBe(false);
+    }
+
+    // It says more than that it takes long, and trying again is still offered.
+    show(makeState({ screen: { ...screen, problem: "UDP_BLOCKED", timedOut: true } }));
+    expect(text("[role=alert]")).toContain(wordsFor("UDP_BLOCKED").what);
+    expect(text("[role=alert]")).not.toContain(words.connecting.timedOut);
+    expect(has('[data-action="retry"]')).toBe(true);
+    show(makeState({ screen: { ...screen, problem: null } }));
+    expect(has("[role=alert]")).toBe(false);
+  });
+
   it("say what is happening, and offer to try again when it takes too long", () => {
     show(STATES.connecting ?? makeState());
     expect(text("h1")).toBe("Connecting to Amara");
@@ -367,6 +401,7 @@ describe("a call", () => {
         startedAtMs: 0,
         timedOut: false,
         canRetry: true,
+        problem: null,
       } as const,
     ]) {
       show(makeState({ screen }));

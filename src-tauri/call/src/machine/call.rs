@@ -213,6 +213,15 @@ impl CallMachine {
     /// The only way into `Ended`: leaves the session or the search, closes the peer connection,
     /// notifies the user.
     fn end(&mut self, code: EndCode) {
+        if let CallState::Connecting(session) = &self.state
+            && self.registered
+            && session.signaling == SignalingLink::Up
+            && matches!(code, EndCode::ConnectTimeout | EndCode::ConnectionFailed)
+        {
+            let (peer, to) = (session.peer, session.to());
+            self.effects.push_back(Effect::TellProblem { peer, to });
+        }
+
         match std::mem::replace(&mut self.state, CallState::Ended) {
             CallState::Connecting(mut session) | CallState::InCall(mut session) => {
                 if self.registered {

@@ -214,6 +214,11 @@ pub(crate) enum Input {
         /// The candidate, or the end of candidates.
         candidate: CandidateJson,
     },
+    /// The partner found no way to connect, and is about to leave for that.
+    PartnerGaveUp {
+        /// The session it belongs to.
+        session_id: SessionId,
+    },
     /// The signaling server says that the partner is gone.
     PartnerLeft {
         /// The session that ended.
@@ -361,6 +366,13 @@ pub(crate) enum Effect {
         peer: PeerId,
         /// The move.
         pake: MoveJson,
+    },
+    /// Tell the partner why no connection comes up, if that is known: this side is about to leave.
+    TellProblem {
+        /// The peer connection.
+        peer: PeerId,
+        /// The partner's address at the signaling server.
+        to: SocketId,
     },
     /// Close the peer connection.
     ClosePeer(PeerId),

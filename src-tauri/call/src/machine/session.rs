@@ -37,6 +37,8 @@ pub(super) struct Session {
     pub(super) signaling: SignalingLink,
     /// When the partner's last packet arrived.
     pub(super) last_heard: Instant,
+    /// The partner has found no way to connect, and says so before it leaves.
+    pub(super) partner_gave_up: bool,
     /// The signaling server has a connection to the partner, as far as is known.
     partner_online: bool,
     /// Nothing arrives from the partner: when the call ends, as the user was notified.
@@ -105,6 +107,7 @@ impl Session {
             closed_at: None,
             signaling: SignalingLink::Up,
             last_heard: now,
+            partner_gave_up: false,
             partner_online: true,
             reconnecting_until: None,
             signaling_loss_notified: false,

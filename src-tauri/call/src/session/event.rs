@@ -5,7 +5,7 @@ use std::time::Instant;
 use tandem_media::MediaEvent;
 
 use super::{Profile, ReportOutcome, VerificationState};
-use crate::machine::EndReason;
+use crate::machine::{ConnectProblem, EndReason};
 use crate::peer::Refused;
 
 /// Something that happened in a call, and when.
@@ -41,6 +41,9 @@ pub enum CallEventKind {
     },
     /// Both sides have described what they support; ICE is checking routes.
     Checking,
+    /// No connection is up within three seconds of the match, for this reason. It may still come up.
+    /// `None`: the reason is gone, so there is nothing to say but that it takes long.
+    ConnectTrouble(Option<ConnectProblem>),
     /// ICE and DTLS are done, and the partner is verified if [`CallOptions::code`] requires it; media
     /// flows.
     ///

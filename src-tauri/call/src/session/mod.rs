@@ -31,6 +31,7 @@ mod signaling;
 mod state_channel;
 mod stats;
 mod stream_choice;
+mod trouble;
 mod verification;
 mod video_sender;
 

@@ -301,6 +301,11 @@ impl App {
                     *step = ConnectingStep::Checking;
                 }
             }
+            CallEventKind::ConnectTrouble(found) => {
+                if let Screen::Connecting { problem, .. } = &mut self.state.screen {
+                    *problem = found;
+                }
+            }
             CallEventKind::Connected => self.on_connected(now),
             CallEventKind::FirstRemoteFrame | CallEventKind::FirstRemoteAudio => {}
             CallEventKind::Media(MediaEvent::Failed { part, error }) => {
@@ -447,6 +452,7 @@ impl App {
             started_at_ms: now.unix_ms,
             timed_out: false,
             can_retry,
+            problem: None,
         };
 
         if by_user {

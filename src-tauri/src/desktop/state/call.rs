@@ -42,6 +42,8 @@ pub enum Screen {
         timed_out: bool,
         /// Whether the page can offer to try again then: not to the one who was called.
         can_retry: bool,
+        /// Why there is no connection yet, if that is known. It may still come.
+        problem: Option<ConnectProblem>,
     },
     /// In a call.
     InCall(InCall),

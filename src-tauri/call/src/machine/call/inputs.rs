@@ -103,6 +103,9 @@ impl CallMachine {
                     effects.push_back(Effect::CheckMove { peer, pake });
                 });
             }
+            Input::PartnerGaveUp { session_id } => {
+                self.with_session(&session_id, |session, _| session.partner_gave_up = true);
+            }
             Input::PartnerLeft {
                 session_id,
                 departure,

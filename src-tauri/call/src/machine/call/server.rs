@@ -101,12 +101,19 @@ impl CallMachine {
         }
 
         let in_call = matches!(self.state, CallState::InCall(_));
-        if self
+        let Some(session) = self
             .session()
-            .is_none_or(|session| session.partner.session_id != *session_id)
-        {
+            .filter(|session| session.partner.session_id == *session_id)
+        else {
             return;
-        }
+        };
+
+        // Neither of the two wanted to leave.
+        let code = if session.partner_gave_up && !in_call {
+            EndCode::ConnectionFailed
+        } else {
+            EndCode::PartnerLeft
+        };
 
         self.with_session(session_id, |session, effects| {
             session.signaling_forgot(effects);
@@ -115,7 +122,7 @@ impl CallMachine {
         // Media does not need the signaling server: if that has lost the partner, only silence
         // shows whether the partner is really gone.
         if departure == Departure::Left || !in_call {
-            self.end(EndCode::PartnerLeft);
+            self.end(code);
         }
     }
 }

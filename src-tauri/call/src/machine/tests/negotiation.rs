@@ -178,11 +178,43 @@ fn messages_of_another_session_and_events_of_another_peer_are_dropped() {
 fn a_connection_that_never_comes_up_times_out() {
     let mut bench = Bench::new().connecting(false);
     let expected = [
+        Effect::TellProblem {
+            peer: PeerId(0),
+            to: "them".into(),
+        },
         end_session(),
         Effect::ClosePeer(PeerId(0)),
         ended(EndCode::ConnectTimeout),
     ];
     assert_eq!(bench.pass(CallTimeouts::default().connect), expected);
+}
+
+#[test]
+fn a_partner_that_gave_up_did_not_just_leave() {
+    let gave_up = || Input::PartnerGaveUp {
+        session_id: "s1".into(),
+    };
+    let left = || Input::PartnerLeft {
+        session_id: "s1".into(),
+        departure: Departure::Left,
+    };
+
+    let mut bench = Bench::new().connecting(true);
+    assert_eq!(bench.feed(gave_up()), [], "it leaves right after");
+    assert_eq!(bench.machine.phase(), Phase::Connecting);
+    let effects = bench.feed(left());
+    assert_eq!(bench.ended_with(), Some(EndCode::ConnectionFailed));
+    let tells = |effect: &Effect| matches!(effect, Effect::TellProblem { .. });
+    assert!(!effects.iter().any(tells), "nobody is there to be told");
+
+    let mut bench = Bench::new().connecting(true);
+    bench.feed(left());
+    assert_eq!(bench.ended_with(), Some(EndCode::PartnerLeft));
+
+    let mut bench = Bench::new().in_call();
+    bench.feed(gave_up());
+    bench.feed(left());
+    assert_eq!(bench.ended_with(), Some(EndCode::PartnerLeft), "in a call");
 }
 
 #[test]

@@ -46,6 +46,7 @@ fn input() -> impl Strategy<Value = Input> {
         3 => (session.clone(), connection(), candidate.clone()).prop_map(|(session_id, connection, candidate)| {
             Input::Candidate { session_id, connection, candidate }
         }),
+        1 => session.clone().prop_map(|session_id| Input::PartnerGaveUp { session_id }),
         1 => (session.clone(), prop_oneof![Just(Departure::Left), Just(Departure::Lost)])
             .prop_map(|(session_id, departure)| Input::PartnerLeft { session_id, departure }),
         1 => session.clone().prop_map(|session_id| Input::PartnerReconnecting { session_id }),
@@ -165,7 +166,8 @@ impl Checker {
                 | Effect::ApplyOffer { peer, .. }
                 | Effect::ApplyAnswer { peer, .. }
                 | Effect::AddCandidate { peer, .. }
-                | Effect::CheckMove { peer, .. } => {
+                | Effect::CheckMove { peer, .. }
+                | Effect::TellProblem { peer, .. } => {
                     assert_eq!(
                         self.open,
                         Some(*peer),

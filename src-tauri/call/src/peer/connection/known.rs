@@ -129,24 +129,43 @@ impl Peer {
         self.turn.health(now, heard)
     }
 
+    /// Whether the partner has answered a check.
+    pub(crate) fn has_answer(&self) -> bool {
+        self.identity.gate.lock().has_answer()
+    }
+
     /// Why no connection comes up, as far as this side can tell by `now`. `None` while it may still come,
     /// or if nothing is known to be wrong.
     pub(crate) fn problem(&self, now: Instant) -> Option<ConnectProblem> {
-        let of_turn = self.turn.problem(now).map(|problem| match problem {
-            TurnProblem::Refused => ConnectProblem::TurnRefused,
-            TurnProblem::Failed => ConnectProblem::TurnFailed,
-            TurnProblem::Unreachable if self.turn.is_udp_only() => ConnectProblem::UdpBlocked,
-            TurnProblem::Unreachable => ConnectProblem::TurnUnreachable,
-        });
+        self.problem_with(self.turn.problem(now))
+    }
 
+    /// The same a few seconds after the match, when a connection that is possible should be up: a reason
+    /// to tell, though it may still come up.
+    pub(crate) fn trouble(&self, now: Instant) -> Option<ConnectProblem> {
+        // Before both have described themselves, there is nothing to check and perhaps nobody to ask.
+        let has_begun = self.has_agreed();
+        let has_turn = turn::has_turn(&self.config.ice_servers);
+        let of_turn = (has_turn && has_begun).then(|| self.turn.trouble(now));
+        self.problem_with(of_turn.flatten())
+            .filter(|problem| has_begun || *problem != ConnectProblem::NoTurnOffered)
+    }
+
+    /// Why no connection comes up, if this is what the TURN servers say.
+    fn problem_with(&self, of_turn: Option<TurnProblem>) -> Option<ConnectProblem> {
         // With a route, something else was wrong.
-        if self.identity.gate.lock().has_answer() {
+        if self.has_answer() {
             return None;
         }
 
         // Without TURN, a direct route is still possible, unless nothing else is allowed.
         match of_turn {
-            Some(problem) => Some(problem),
+            Some(TurnProblem::Refused) => Some(ConnectProblem::TurnRefused),
+            Some(TurnProblem::Failed) => Some(ConnectProblem::TurnFailed),
+            Some(TurnProblem::Unreachable) if self.turn.is_udp_only() => {
+                Some(ConnectProblem::UdpBlocked)
+            }
+            Some(TurnProblem::Unreachable) => Some(ConnectProblem::TurnUnreachable),
             None if self.candidates.is_empty() => Some(ConnectProblem::PartnerHasNoRoute),
             None if !turn::has_turn(&self.config.ice_servers) => {
                 Some(ConnectProblem::NoTurnOffered)

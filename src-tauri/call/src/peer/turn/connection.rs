@@ -1,9 +1,13 @@
 //! One connection to a TURN server over TCP or TLS, for one socket of the library.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: it notes when a connection began"
+)]
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tandem_signaling::ServerUrl;
 use tandem_signaling::client::{ClientError, TrustedRoots, TurnConnection, connect_to_turn};
@@ -83,6 +87,7 @@ async fn connect(turn: &Turn, stand_in: SocketAddr) -> Result<Option<TurnConnect
         return Ok(None);
     }
 
+    turn.on_connecting(Instant::now(), stand_in);
     if let Some(ahead) = turn.take_ahead(stand_in) {
         match ahead.await {
             // What has failed at once may work now.

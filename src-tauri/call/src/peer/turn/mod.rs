@@ -266,6 +266,11 @@ impl Turn {
         }
     }
 
+    /// A connection to this server begins.
+    fn on_connecting(&self, now: Instant, stand_in: SocketAddr) {
+        self.watch.lock().on_connecting(now, stand_in);
+    }
+
     /// There is a connection to this server.
     fn on_connected(&self, stand_in: SocketAddr, local: Option<IpAddr>) {
         self.set_local(stand_in, local);
@@ -333,6 +338,17 @@ impl Turn {
     /// Why no server has given this side an address. `None` if one has, one may still, or there is none.
     pub(super) fn problem(&self, now: Instant) -> Option<TurnProblem> {
         self.watch.lock().problem(now, Self::is_stand_in)
+    }
+
+    /// The same as far as it is worth telling, though a server that is silent may still answer. One whose
+    /// name nobody knows is silent, too.
+    pub(super) fn trouble(&self, now: Instant) -> Option<TurnProblem> {
+        let watch = self.watch.lock();
+        if watch.has_asked() {
+            watch.trouble(now)
+        } else {
+            Some(TurnProblem::Unreachable)
+        }
     }
 
     /// ICE restarts: other sockets look for a route, perhaps in another network.

@@ -9,9 +9,12 @@ use crate::peer::checks::{Message, Transaction};
 
 /// A server that has not answered after this long is out of reach: its answer takes two round trips.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(2_500);
-/// The same for a server over TCP or TLS, whose connection takes up to four more, after a head start
-/// for the better ones.
+/// The same for a server over TCP or TLS, from the moment at which its connection begins: that takes up
+/// to four more, and a lost packet costs a second.
 const STREAM_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// A server that has not answered after this long is told to the user, who may have to wait longer: over
+/// TLS, through a proxy and 300 ms away, an answer takes 1.8 s.
+const TROUBLE_AFTER: Duration = Duration::from_secs(2);
 /// More servers than this are not watched. A signaling server names a few.
 const MAX_SERVERS: usize = 32;
 /// How many requests to one server are remembered: one for each socket, and its repetitions.
@@ -107,6 +110,13 @@ impl TurnWatch {
         asked.outcome = asked.outcome.max(outcome);
     }
 
+    /// A connection to `server` begins: the better ones have had their head start.
+    pub(super) fn on_connecting(&mut self, now: Instant, server: SocketAddr) {
+        if let Some(asked) = self.servers.get_mut(&server) {
+            asked.since = now;
+        }
+    }
+
     /// There is a connection to `server`.
     pub(super) fn on_connected(&mut self, server: SocketAddr) {
         if let Some(asked) = self.servers.get_mut(&server) {
@@ -142,6 +152,11 @@ impl TurnWatch {
         servers.any(|(server, asked)| asked.outcome == Outcome::Allocated && of(*server))
     }
 
+    /// Whether any server was asked.
+    pub(super) fn has_asked(&self) -> bool {
+        !self.servers.is_empty()
+    }
+
     /// Why no server has given this side an address. `None` if one has, one may still, or none was
     /// asked. `is_stream`: whether a server is reached over TCP or TLS.
     pub(super) fn problem(
@@ -149,15 +164,30 @@ impl TurnWatch {
         now: Instant,
         is_stream: impl Fn(SocketAddr) -> bool,
     ) -> Option<TurnProblem> {
-        let outcome = |(server, asked): (&SocketAddr, &Asked)| {
-            let waited = now.saturating_duration_since(asked.since);
-            let limit = if is_stream(*server) {
+        self.problem_after(now, |server| {
+            if is_stream(server) {
                 STREAM_ANSWER_TIMEOUT
             } else {
                 ANSWER_TIMEOUT
-            };
+            }
+        })
+    }
+
+    /// The same as far as it is worth telling, though a server that is silent may still answer.
+    pub(super) fn trouble(&self, now: Instant) -> Option<TurnProblem> {
+        self.problem_after(now, |_| TROUBLE_AFTER)
+    }
+
+    /// The same with the time that each server has for its answer.
+    fn problem_after(
+        &self,
+        now: Instant,
+        limit: impl Fn(SocketAddr) -> Duration,
+    ) -> Option<TurnProblem> {
+        let outcome = |(server, asked): (&SocketAddr, &Asked)| {
+            let waited = now.saturating_duration_since(asked.since);
             match asked.outcome {
-                Outcome::Waiting if waited < limit => None,
+                Outcome::Waiting if waited < limit(*server) => None,
                 Outcome::Waiting => Some(Outcome::Unreachable),
                 outcome => Some(outcome),
             }
@@ -270,6 +300,35 @@ mod tests {
         assert!(problem(now + ANSWER_TIMEOUT, false).is_some());
         assert!(problem(now + ANSWER_TIMEOUT, true).is_none());
         assert!(problem(now + STREAM_ANSWER_TIMEOUT, true).is_some());
+    }
+
+    #[test]
+    fn a_silence_is_told_before_it_is_given_up() {
+        let (mut watch, now) = (TurnWatch::default(), Instant::now());
+        assert!(!watch.has_asked());
+        watch.on_sent(now, server(1), &request(1, false));
+        assert!(watch.has_asked());
+        let before = now + TROUBLE_AFTER - Duration::from_millis(1);
+        assert_eq!(watch.trouble(before), None);
+        let at = now + TROUBLE_AFTER;
+        assert_eq!(watch.trouble(at), Some(TurnProblem::Unreachable));
+        assert_eq!(watch.problem(at, over_udp), None, "it may still answer");
+        watch.on_received(server(1), &success(1));
+        assert_eq!(watch.trouble(at), None);
+    }
+
+    #[test]
+    fn a_connection_is_timed_from_its_own_beginning() {
+        let (mut watch, now) = (TurnWatch::default(), Instant::now());
+        watch.on_sent(now, server(1), &request(1, false));
+        let head_start = Duration::from_millis(500);
+        watch.on_connecting(now + head_start, server(1));
+        assert_eq!(watch.trouble(now + TROUBLE_AFTER), None, "of that server");
+        let at = now + head_start + TROUBLE_AFTER;
+        assert_eq!(watch.trouble(at), Some(TurnProblem::Unreachable));
+        let problem = |at| watch.problem(at, |_| true);
+        assert_eq!(problem(now + STREAM_ANSWER_TIMEOUT), None);
+        assert!(problem(now + head_start + STREAM_ANSWER_TIMEOUT).is_some());
     }
 
     #[test]

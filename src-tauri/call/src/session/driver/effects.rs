@@ -25,6 +25,7 @@ use crate::session::line::SignalingLine;
 use crate::session::local_video::LocalVideo;
 use crate::session::network_watch::{Addresses, NetworkWatch};
 use crate::session::partner::PartnerConnection;
+use crate::session::trouble::TroubleWatch;
 use crate::session::verification::{Reaction, Verifier, with_move};
 use crate::session::{CallEventKind, signaling};
 
@@ -93,6 +94,7 @@ impl Driver {
                     let added = or_hung("add a candidate", added).await;
                     self.feed_result(id, added.map(|()| None));
                 }
+                Effect::TellProblem { peer: id, to } => self.tell_problem(id, &to, line),
                 Effect::ClosePeer(id) => self.close_peer(id, video).await,
                 Effect::ForgetAudio => self.audio.next_partner().await,
                 Effect::Notify(notice) => self.notify(notice, video),
@@ -228,6 +230,7 @@ impl Driver {
     async fn create_peer(&mut self, id: PeerId) {
         // Of the partner before.
         self.problem = None;
+        self.trouble = TroubleWatch::of_match(Instant::now());
         let (Some(matched), Some(engine)) = (self.matched.session.clone(), self.audio.engine())
         else {
             return;
@@ -305,11 +308,7 @@ impl Driver {
             return;
         };
 
-        self.problem = if partner.has_begun() {
-            None
-        } else {
-            partner.peer.problem(Instant::now())
-        };
+        self.problem = self.problem_with(&partner);
         let engine = self.audio.engine().map(Arc::as_ref);
         partner.stop_showing();
         let stats = partner.stats(Instant::now(), engine).await;

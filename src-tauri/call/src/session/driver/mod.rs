@@ -10,6 +10,7 @@ mod replace;
 mod server;
 mod strangers;
 mod timing;
+mod trouble;
 mod warm;
 mod watch;
 
@@ -31,6 +32,7 @@ use super::local_state::LocalState;
 use super::local_video::{LocalVideo, VideoNews};
 use super::network_watch::NetworkWatch;
 use super::partner::PartnerConnection;
+use super::trouble::TroubleWatch;
 use super::{CallCommand, CallEvent, CallEventKind, CallOptions, CallOutput, CallStats, Profile};
 use crate::machine::{CallMachine, ConnectProblem, Input, Match, Phase};
 use crate::peer::{PeerEvent, WarmConnections};
@@ -74,6 +76,8 @@ pub(super) struct Driver {
     sleep: Sleep,
     /// Why no connection to the newest partner came up.
     problem: Option<ConnectProblem>,
+    /// What was told about that meanwhile.
+    trouble: TroubleWatch,
     /// The addresses of this machine, in a call over its own sockets.
     network: Option<NetworkWatch>,
 }
@@ -144,6 +148,7 @@ impl Driver {
             probes: Probes::default(),
             sleep: Sleep::default(),
             problem: None,
+            trouble: TroubleWatch::default(),
             network: None,
         }
     }

@@ -12,7 +12,7 @@ use tandem_signaling::message::{Capability, ServerMessage, UserRegistered};
 
 use super::Driver;
 use crate::machine::{EndCode, Input};
-use crate::session::{BlockOutcome, CallEventKind, ReportOutcome, signaling};
+use crate::session::{BlockOutcome, CallEventKind, ReportOutcome, signaling, trouble};
 
 impl Driver {
     pub(super) async fn on_signaling(&mut self, event: ClientEvent) {
@@ -100,6 +100,13 @@ impl Driver {
                 let known = &mut self.server.ice_servers;
                 known.on_matched(Instant::now(), servers, ttl);
             }
+        }
+
+        if let ServerMessage::IceCandidate(relayed) = &message
+            && let Some(word) = trouble::word_in(relayed.candidate.get())
+        {
+            self.on_partner_trouble(relayed.session_id.as_str().into(), word);
+            return;
         }
 
         if let Some(outcome) = ReportOutcome::of(&message) {

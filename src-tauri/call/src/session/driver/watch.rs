@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tandem_signaling::message::ClientMessage;
 
 use super::Driver;
-use crate::machine::{Input, PeerFault, Phase};
+use crate::machine::{Input, PeerFault};
 use crate::partner_state::PartnerState;
 use crate::peer::TurnHealth;
 use crate::session::CallEventKind;
@@ -41,13 +41,7 @@ impl Driver {
 
         self.check_certificates().await;
         self.resume_media(video);
-        if let Some(partner) = &self.partner
-            && self.machine.phase() == Phase::Connecting
-            && partner.peer.has_no_route(now)
-        {
-            self.machine.handle(now, Input::NoRoute(partner.id));
-        }
-
+        self.check_trouble(now, line);
         self.check_partner(now);
         self.check_network(now, line).await;
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::desktop::state::ServerStatus;
+use tandem_call::ConnectProblem;
 
 #[test]
 fn a_partner_who_leaves_as_the_user_presses_next_does_not_end_the_search() {
@@ -240,6 +241,33 @@ fn two_with_a_code_who_did_not_get_through_wait_for_each_other_again() {
         "{:?}",
         world.screen()
     );
+}
+
+#[test]
+fn the_reason_why_no_connection_is_up_yet_is_shown_while_it_holds() {
+    let shown = |world: &World| match world.screen() {
+        Screen::Connecting { problem, .. } => *problem,
+        screen => panic!("{screen:?}"),
+    };
+
+    let mut world = World::new();
+    world.command(Command::FindPartner).unwrap();
+    world.call_event(matched());
+    assert_eq!(shown(&world), None);
+    let blocked = Some(ConnectProblem::UdpBlocked);
+    world.call_event(CallEventKind::ConnectTrouble(blocked));
+    assert_eq!(shown(&world), blocked);
+    world.wait(SLOW_CONNECTION_AFTER);
+    assert_eq!(shown(&world), blocked, "also when it takes long");
+    world.call_event(CallEventKind::ConnectTrouble(None));
+    assert_eq!(shown(&world), None);
+
+    world.call_event(CallEventKind::ConnectTrouble(blocked));
+    world.call_event(CallEventKind::Connected);
+    assert!(matches!(world.screen(), Screen::InCall(_)), "a route came");
+    world.call_event(CallEventKind::Searching);
+    world.call_event(matched());
+    assert_eq!(shown(&world), None, "of the next partner");
 }
 
 #[test]
