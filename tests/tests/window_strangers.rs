@@ -57,9 +57,12 @@ fn command(window: &Window, kind: &str) {
     answer.unwrap_or_else(|refusal| panic!("{kind} is refused: {refusal}"));
 }
 
-/// Has the user accept the rules.
+/// Has the user accept the rules, and that strangers see the address: the servers here can't hide it.
 fn with_consent(window: &Window) {
     command(window, "acceptRules");
+    let answer = window.command("setStrangerRelay", &json!({ "on": false }));
+    let answer = answer.expect("the page answers");
+    answer.expect("it can be switched off");
 }
 
 /// How many people search at the server.
@@ -96,7 +99,11 @@ fn strangers_meet_after_the_rules_and_are_reported_and_blocked() {
     press(&ann, "find-partner");
     press(&ann, "accept-rules");
 
-    // The server forwards nothing. On this machine, that takes no question: there is nothing to hide.
+    // The server forwards nothing, so it cannot hide her address, also at a private one. She is asked once.
+    ann.wait_for_screen("ended").expect("the question is there");
+    assert_eq!(state(&ann, "/screen/reason"), "NO_TURN_SERVER");
+    assert_eq!(searching(&server), Some(0), "nobody was looked for");
+    press(&ann, "allow-direct");
     ann.wait_for_screen("waiting").expect("the search begins");
     press(&ann, "cancel");
     press(&ann, "find-partner");

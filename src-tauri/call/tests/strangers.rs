@@ -7,6 +7,7 @@
 
 mod support;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,7 +81,12 @@ async fn nothing_is_sent_before_the_user_has_seen_who_it_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_in_one_private_network_need_no_turn_server_if_the_server_sees_both_there() {
     let server = support::server().await;
-    for says_so in [true, false] {
+    for (route, says_so) in [
+        (StrangerRoute::RelayIfOffered, true),
+        (StrangerRoute::RelayIfOffered, false),
+        // Who hides the address hides it there, too.
+        (StrangerRoute::Relay, true),
+    ] {
         let seen: Arc<Mutex<Vec<Value>>> = Arc::default();
         let meddle = |seen: &Arc<Mutex<Vec<Value>>>| -> Meddle {
             let seen = Arc::clone(seen);
@@ -99,8 +105,18 @@ async fn strangers_in_one_private_network_need_no_turn_server_if_the_server_sees
             let url = meddler(server.address(), meddle(&seen)).await;
             let mut options = support::options(url, "unused");
             options.room = None;
-            options.stranger = Some(StrangerRoute::Relay);
+            options.stranger = Some(route);
             sides.push(support::Side::with(options));
+        }
+
+        if route == StrangerRoute::Relay {
+            for side in &mut sides {
+                let code = side.ended(TIMEOUT).await;
+                assert_eq!(code, EndCode::NoTurnServer, "the user is asked first");
+            }
+
+            assert!(!format!("{:?}", seen.lock()).contains("candidate:"));
+            continue;
         }
 
         if says_so {
@@ -122,8 +138,24 @@ async fn strangers_in_one_private_network_need_no_turn_server_if_the_server_sees
             assert_eq!(found["bothPrivate"], true, "both are on this machine");
         }
 
-        let names = format!("{seen:?}").contains("typ host");
-        assert_eq!(names, says_so, "local addresses are named");
+        let text = format!("{seen:?}");
+        assert_eq!(
+            text.contains("typ host"),
+            says_so,
+            "local addresses are named"
+        );
+        for (at, _) in text.match_indices(" udp ") {
+            // Priority, address, port.
+            let address: IpAddr = match text[at..].split_ascii_whitespace().nth(2) {
+                Some(address) => address.parse().unwrap(),
+                None => panic!("{}", &text[at..]),
+            };
+            let is_private = match address {
+                IpAddr::V4(ip) => ip.is_private() || ip.is_loopback(),
+                IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback(),
+            };
+            assert!(is_private, "{address} is named");
+        }
         for side in sides {
             side.call.hang_up().await;
         }

@@ -119,6 +119,9 @@ mod linux {
             ann.wait_for_element("#rules")?;
             self.save_both_themes(&ann, "rules")?;
             ann.press("accept-rules")?;
+            // This server cannot hide an address.
+            ann.wait_for_screen("ended")?;
+            ann.press("allow-direct")?;
             ann.wait_for_screen("waiting")?;
             ann.press("camera")?;
             ann.wait_for_element("#local[data-live]")?;
@@ -153,6 +156,7 @@ mod linux {
             ];
             let home = Home::new()?.having_met_strangers()?;
             let amara = self.open(home, "remote", &arguments)?;
+            command(&amara, "setStrangerRelay", &json!({ "on": false }))?;
             command(&amara, "findPartner", &json!({}))?;
             ann.wait_for_screen("in-call")?;
             ann.wait_for_element("[data-badge=\"quality\"]")?;

@@ -102,7 +102,7 @@ export const en = {
     strangers: "Meet someone new",
     strangerRelay: "Hide your address",
     strangerRelayHint:
-      "People you meet this way don't see your IP address. Video passes through a server, which can make it slower.",
+      "People you meet this way don't see your IP address, unless you agree to it for a server. Video passes through a server, which can make it slower.",
     strangerDirect: "Servers that may show your address",
     strangerDirectHint: "You agreed to this because they can't hide it.",
     strangerDirectForget: "Ask again",

@@ -34,6 +34,9 @@ pub struct PeerConfig {
     /// Name no address of this machine to the partner but those that STUN and TURN servers see, and
     /// check no private address of the partner.
     pub hide_local_addresses: bool,
+    /// Name addresses of private networks, those that STUN and TURN servers see, and no other: the partner
+    /// is in the same private network.
+    pub hide_public_addresses: bool,
     /// Where to bind. Empty means every address of this machine, loopback included.
     pub addresses: Vec<SocketAddr>,
     /// Bind link-local addresses (RFC 3927, RFC 4291) too: the partner may be on the same cable.
@@ -57,6 +60,7 @@ impl Default for PeerConfig {
             warm: Arc::default(),
             relay_only: false,
             hide_local_addresses: false,
+            hide_public_addresses: false,
             addresses: Vec::new(),
             link_local: false,
             runtime: None,

@@ -17,6 +17,10 @@ use super::PeerConfig;
 pub(super) enum Disclosure {
     /// All.
     All,
+    /// Those of private networks and of this machine itself, and those that STUN and TURN servers have
+    /// given: the partner is in the same private network. An address that the whole internet reaches says
+    /// where this machine is beyond that network, so it is not named unless a server sees it anyway.
+    Private,
     /// Those that STUN and TURN servers have given: what any server on the internet sees.
     ServerReflexive,
     /// Those of TURN servers.
@@ -25,10 +29,14 @@ pub(super) enum Disclosure {
 
 impl Disclosure {
     pub(super) fn of(config: &PeerConfig) -> Self {
-        match (config.relay_only, config.hide_local_addresses) {
-            (true, _) => Self::Relay,
-            (false, true) => Self::ServerReflexive,
-            (false, false) => Self::All,
+        if config.relay_only {
+            Self::Relay
+        } else if config.hide_local_addresses {
+            Self::ServerReflexive
+        } else if config.hide_public_addresses {
+            Self::Private
+        } else {
+            Self::All
         }
     }
 
@@ -39,19 +47,28 @@ impl Disclosure {
     pub(super) fn may_check(self, address: IpAddr) -> bool {
         match self {
             Self::All => true,
-            Self::ServerReflexive => is_public(address),
+            // What stays within a private network is another case.
+            Self::ServerReflexive | Self::Private => is_public(address),
             Self::Relay => false,
         }
+    }
+
+    /// Whether a datagram between these two stays in a private network whose addresses may be named. One
+    /// to a private address must not leave from an address that is not named.
+    pub(super) fn is_within(self, local: IpAddr, address: IpAddr) -> bool {
+        self == Self::Private && is_private(local) && is_private(address)
     }
 
     /// Whether a candidate of the partner may be checked: not one with a name either, because mDNS
     /// would ask this machine's network for it.
     pub(super) fn may_check_candidate(self, line: &str) -> bool {
         let address = line.split_ascii_whitespace().nth(4);
-        self != Self::ServerReflexive
-            || address
-                .and_then(|address| address.parse().ok())
-                .is_some_and(is_public)
+        let address = address.and_then(|address| address.parse().ok());
+        match self {
+            Self::All | Self::Relay => true,
+            Self::Private => address.is_some_and(|ip| is_public(ip) || is_private(ip)),
+            Self::ServerReflexive => address.is_some_and(is_public),
+        }
     }
 
     /// The candidate as it may be sent; `None` if it must not be sent.
@@ -114,10 +131,13 @@ impl Disclosure {
         }
 
         let mut fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        let may_be_named = match *fields.get(value_index(&fields, "typ")?)? {
-            "relay" => true,
+        let address = fields.get(4)?.parse().ok();
+        let may_be_named = match (*fields.get(value_index(&fields, "typ")?)?, self) {
+            ("relay", _) => true,
             // A STUN server in this machine's own network sees a private address.
-            "srflx" => self == Self::ServerReflexive && fields.get(4)?.parse().is_ok_and(is_public),
+            ("srflx", Self::ServerReflexive) => address.is_some_and(is_public),
+            ("srflx", Self::Private) => address.is_some_and(|ip| is_public(ip) || is_private(ip)),
+            ("host", Self::Private) => address.is_some_and(is_private),
             _ => false,
         };
         if !may_be_named {
@@ -148,6 +168,15 @@ fn is_public(address: IpAddr) -> bool {
         }
         // Only 2000::/3 has been given out (RFC 4291 §2.4).
         IpAddr::V6(ip) => ip.segments()[0] & 0xe000 == 0x2000,
+    }
+}
+
+/// Whether an address is one of a private network or of this machine itself. Not a link-local one of IPv6,
+/// which can hold a hardware address, and not one of a provider's or a VPN's shared space (RFC 6598).
+fn is_private(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local(),
     }
 }
 
@@ -222,6 +251,46 @@ mod tests {
 
         for line in LOCAL {
             assert_eq!(hidden.candidate_line(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn in_a_private_network_its_addresses_are_named_and_none_beyond_it() {
+        let private = Disclosure::Private;
+        for address in [
+            "192.168.0.33",
+            "10.0.0.7",
+            "172.16.1.1",
+            "127.0.0.1",
+            "fd00::33",
+            "::1",
+        ] {
+            let line = format!("candidate:1 1 udp 9 {address} 50000 typ host");
+            assert_eq!(private.candidate_line(&line).as_deref(), Some(&*line));
+            assert!(private.may_check_candidate(&line), "{line}");
+        }
+
+        let unnamed = [
+            "2001:db8::33",
+            "203.0.113.5",
+            "100.64.0.7",
+            "fe80::211:22ff:fe33:4455",
+            "abc.local",
+        ];
+        for address in unnamed {
+            let line = format!("candidate:1 1 udp 9 {address} 50000 typ host");
+            assert_eq!(private.candidate_line(&line), None, "{line}");
+        }
+
+        assert_eq!(
+            private.candidate_line(REFLEXIVE).as_deref(),
+            Some("candidate:1 1 udp 9 203.0.113.5 50000 typ srflx raddr 0.0.0.0 rport 0")
+        );
+        assert!(private.candidate_line(RELAY).is_some());
+        let seen_from_inside = LOCAL[3];
+        assert!(private.candidate_line(seen_from_inside).is_some());
+        for line in &LOCAL[4..] {
+            assert_eq!(private.candidate_line(line), None, "{line}");
         }
     }
 

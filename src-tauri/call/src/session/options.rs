@@ -42,14 +42,13 @@ pub struct Profile {
 
 /// Which way media goes in a call with a stranger.
 ///
-/// Directly, the two learn each other's public address. They never learn addresses of a local network,
-/// unless the signaling server is in one itself.
+/// Directly, the two learn each other's public address. They learn addresses of a local network only if
+/// the signaling server is in one itself and sees both there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StrangerRoute {
     /// Through a TURN server. If the signaling server offers none, the call ends with
     /// [`EndCode::NoTurnServer`](crate::EndCode::NoTurnServer), or with
-    /// [`EndCode::NoStunServer`](crate::EndCode::NoStunServer) where it could not go directly either. Only
-    /// two in one private network, at a server there, meet directly.
+    /// [`EndCode::NoStunServer`](crate::EndCode::NoStunServer) where it could not go directly either.
     Relay,
     /// Through a TURN server if the signaling server offers one, else directly.
     RelayIfOffered,
@@ -174,11 +173,10 @@ impl CallOptions {
     }
 
     /// Whether media may only go through a TURN server. `has_turn`: the signaling server offers one.
-    /// `hides`: the partner must not learn [local addresses](Self::hides_local_addresses).
-    pub(super) fn is_relayed(&self, has_turn: bool, hides: bool) -> bool {
+    pub(super) fn is_relayed(&self, has_turn: bool) -> bool {
         self.relay_only
             || match self.stranger {
-                Some(StrangerRoute::Relay) => has_turn || hides,
+                Some(StrangerRoute::Relay) => true,
                 Some(StrangerRoute::RelayIfOffered) => has_turn,
                 Some(StrangerRoute::Direct) | None => false,
             }
@@ -189,7 +187,13 @@ impl CallOptions {
     /// so that they have no others for each other. It is believed only if it is in such a network itself,
     /// because behind a proxy all clients may seem to be.
     pub(super) fn hides_local_addresses(&self, both_private: bool) -> bool {
-        self.stranger.is_some() && !(both_private && self.signaling.url.is_private())
+        self.stranger.is_some() && !self.hides_public_addresses(both_private)
+    }
+
+    /// Whether the partner is a stranger in the same private network, who may learn the addresses of this
+    /// machine there and those that servers see, and no other.
+    pub(super) fn hides_public_addresses(&self, both_private: bool) -> bool {
+        self.stranger.is_some() && both_private && self.signaling.url.is_private()
     }
 
     /// Whether media uses the system's sockets, so that the system's addresses matter to it.

@@ -36,6 +36,8 @@ pub(in crate::peer) struct AddressFilter {
     networks: Vec<Prefix>,
     /// The servers that were asked from here, and whether they may be.
     servers: Vec<(SocketAddr, bool)>,
+    /// A server was asked from here, and the system sends from here to the internet.
+    reaches_internet: bool,
 }
 
 impl AddressFilter {
@@ -52,6 +54,7 @@ impl AddressFilter {
             source_address,
             networks,
             servers: Vec::new(),
+            reaches_internet: false,
         }
     }
 
@@ -87,7 +90,11 @@ impl AddressFilter {
         }
 
         // A TURN server may be reached by any way: it gives away no address of this machine.
-        let is_used = self.disclosure == Disclosure::Relay || self.is_on_default_route();
+        let by_any_way = self.disclosure == Disclosure::Relay
+            || self.disclosure.is_within(self.local, server.ip());
+        let reaches_internet = self.disclosure != Disclosure::Relay && self.is_on_default_route();
+        self.reaches_internet |= reaches_internet;
+        let is_used = by_any_way || reaches_internet;
         self.servers.push((server, is_used));
         is_used
     }
@@ -112,8 +119,12 @@ impl AddressFilter {
     /// Nobody in this machine's own networks needs to learn who calls, whether their addresses are
     /// private or not.
     fn may_meet(&self, address: IpAddr) -> bool {
+        if self.disclosure.is_within(self.local, address) {
+            return true;
+        }
+
         self.disclosure.may_check(address)
-            && self.servers.iter().any(|(_, is_used)| *is_used)
+            && self.reaches_internet
             && !self
                 .networks
                 .iter()
@@ -267,6 +278,59 @@ mod tests {
             for datagram in [&check[..], &[0x16, 0xfe], &[0x80, 0x60]] {
                 assert!(!filter.may_leave(at(PARTNER), datagram), "{datagram:?}");
             }
+        }
+    }
+
+    #[test]
+    fn in_a_private_network_no_address_beyond_it_is_shown() {
+        let socket = |local: &str| {
+            AddressFilter::new(
+                Disclosure::Private,
+                local.parse().unwrap(),
+                Some(|to| match to {
+                    IpAddr::V6(_) => "2001:db8:1::5".parse().ok(),
+                    IpAddr::V4(_) => "10.0.0.5".parse().ok(),
+                }),
+                vec![
+                    Prefix::new("10.0.0.5".parse().unwrap(), 24),
+                    Prefix::new("2001:db8:1::5".parse().unwrap(), 64),
+                ],
+            )
+        };
+
+        // From, to, whether a server inside or outside has been asked, whether a check may pass.
+        for (local, to, server, may_pass) in [
+            ("10.0.0.5", "10.0.0.77:5000", None, true),
+            ("10.9.0.5", "10.0.0.77:5000", None, true),
+            ("127.0.0.1", "127.0.0.1:5000", None, true),
+            ("fd00::5", "[fd00::77]:5000", None, true),
+            // It would show the address that is not named.
+            ("2001:db8:1::5", "[fd00::77]:5000", Some(STUN), false),
+            ("2001:db8:1::5", "[2001:db8:1::77]:5000", Some(STUN), false),
+            ("203.0.113.5", "10.0.0.77:5000", Some(STUN), false),
+            // The one that a server sees.
+            ("10.0.0.5", PARTNER, None, false),
+            ("10.0.0.5", PARTNER, Some(STUN), true),
+            // Not that of another network, through whatever server.
+            ("10.9.0.5", PARTNER, Some(STUN), false),
+            ("10.9.0.5", PARTNER, Some("10.9.0.1:3478"), false),
+        ] {
+            let mut filter = socket(local);
+            if let Some(server) = server {
+                filter.may_leave(at(server), &ask());
+            }
+
+            let check = check(2);
+            assert_eq!(
+                filter.may_leave(at(to), &check),
+                may_pass,
+                "{local} to {to}"
+            );
+            assert_eq!(
+                filter.may_enter(at(to), &check),
+                may_pass,
+                "{to} to {local}"
+            );
         }
     }
 

@@ -251,7 +251,8 @@ impl Driver {
 
         let options = &self.options;
         let hides = options.hides_local_addresses(both_private);
-        let is_relayed = options.is_relayed(self.server.ice_servers.has_turn(), hides);
+        let is_relayed = options.is_relayed(self.server.ice_servers.has_turn());
+        let is_stranger = options.stranger.is_some();
         let config = PeerConfig {
             codec: options.codec,
             send_video: options.negotiate_video || options.video != VideoSpec::None,
@@ -262,9 +263,10 @@ impl Driver {
             warm: Arc::clone(&self.server.warm),
             relay_only: is_relayed,
             hide_local_addresses: hides,
+            hide_public_addresses: options.hides_public_addresses(both_private),
             addresses: options.media_addresses.clone(),
             // Far-away partners have no use for them, and they can hold a hardware address.
-            link_local: options.signaling.url.is_private() && !is_relayed && !hides,
+            link_local: options.signaling.url.is_private() && !is_relayed && !is_stranger,
             runtime: options.media_runtime.clone(),
         };
 

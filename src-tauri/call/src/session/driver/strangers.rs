@@ -22,7 +22,7 @@ impl Driver {
             return Some(EndCode::NoStunServer);
         }
 
-        let is_relayed = self.options.is_relayed(servers.has_turn(), hides);
+        let is_relayed = self.options.is_relayed(servers.has_turn());
         (is_relayed && !servers.has_turn()).then_some(EndCode::NoTurnServer)
     }
 
