@@ -16,8 +16,8 @@ use crate::shell::Shell;
 const LIBRARIES: [&str; 3] = ["libstdc++.a", "libssp.a", "libwinpthread.a"];
 
 /// The script's name. rustc infers from it which options the linker takes: one named `link` would get those of
-/// `ld`, which the compiler refuses.
-const SCRIPT: &str = "x86_64-w64-mingw32-gcc";
+/// `ld`. And from one that ends with `-gcc`, the `cc` crate infers where the C++ compiler is.
+const SCRIPT: &str = "gcc";
 
 /// The variable in which cargo reads the linker for `super::WINDOWS`.
 const VARIABLE: &str = "CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER";
