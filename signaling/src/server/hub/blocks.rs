@@ -1,4 +1,4 @@
-//! Whom each person has blocked, as far as this process knows. In a cluster, the shared store knows more:
+//! The blocks that this process knows. In a cluster, the shared store knows more:
 //! it keeps the blocks of people with a token when all servers have started again.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -28,8 +28,7 @@ struct Blocked {
     persons: HashMap<PersonId, u64>,
 }
 
-/// Who must never be matched with whom. Whichever of the two has blocked the other, the block keeps both
-/// apart; it counts towards the caps of the one who made it, so that nobody can displace the blocks of
+/// Pairs of people who must never be matched. A block keeps both apart, whichever of the two made it; it counts towards the caps of the one who made it, so that nobody can displace the blocks of
 /// others.
 #[derive(Debug)]
 pub(super) struct Blocks {
@@ -37,7 +36,7 @@ pub(super) struct Blocks {
     by: HashMap<PersonId, Blocked>,
     /// Who has blocked each person.
     of: HashMap<PersonId, HashSet<PersonId>>,
-    /// The blocks by their number, oldest first: who has blocked, and whom.
+    /// The blocks by their number, oldest first: the person who made it, and the blocked one.
     order: BTreeMap<u64, (PersonId, PersonId)>,
     next: u64,
 }
@@ -122,7 +121,7 @@ impl Blocks {
         }
     }
 
-    /// The blocks of people with a bearer token, oldest first: who has blocked, and whom.
+    /// The blocks of people with a bearer token, oldest first: the person who made it, and the blocked one.
     pub(super) fn lasting(&self) -> impl Iterator<Item = &(PersonId, PersonId)> {
         let is_lasting =
             |one: &PersonId| self.by.get(one).is_some_and(|blocked| blocked.is_lasting);

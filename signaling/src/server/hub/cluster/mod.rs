@@ -182,7 +182,7 @@ impl Hub {
         }
     }
 
-    /// Writes to the store whom people with a token have blocked here, which it missed while it was
+    /// Writes the blocks by people with a token to the store, which missed them while it was
     /// away, or has lost.
     fn write_blocks(&mut self) {
         let mut blocks = self.blocks.lasting().cloned().peekable();
