@@ -28,8 +28,8 @@ struct Blocked {
     persons: HashMap<PersonId, u64>,
 }
 
-/// Pairs of people who must never be matched. A block keeps both apart, whichever of the two made it; it counts towards the caps of the one who made it, so that nobody can displace the blocks of
-/// others.
+/// Pairs of people who must never be matched. A block keeps both apart, whichever of the two made it; it
+/// counts towards the caps of the one who made it, so that nobody can displace the blocks of others.
 #[derive(Debug)]
 pub(super) struct Blocks {
     caps: Caps,

@@ -183,7 +183,7 @@ impl Hub {
     }
 
     /// Writes the blocks by people with a token to the store, which missed them while it was
-    /// away, or has lost.
+    /// away, or has lost them.
     fn write_blocks(&mut self) {
         let mut blocks = self.blocks.lasting().cloned().peekable();
         while blocks.peek().is_some() {
